@@ -1,0 +1,9 @@
+//! TraceCapture: durable capture of OTLP traces in chunked tar files.
+//!
+//! The map of the crate, from top to bottom; an import only ever points down
+//! (`ARCHITECTURE.md` says why, `tests/architecture.rs` keeps it so).
+
+pub mod clock;
+pub mod ids;
+pub mod shutdown;
+pub mod units;
