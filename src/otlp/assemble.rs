@@ -1,0 +1,214 @@
+//! Puts items into lines and lines into segments.
+//!
+//! Whoever writes items brackets each with [`Assembler::begin_item`] and [`Assembler::keep_item`] or
+//! [`Assembler::abandon_item`]. What surrounds items is written when the first of them comes, so a group
+//! without items leaves no trace; and it is kept at hand, so a line can be ended and begun again between any two.
+
+use std::collections::HashSet;
+
+use super::batch::{Limits, Segment};
+use super::output::Output;
+use super::walk::Facts;
+use super::wire::Stop;
+use crate::clock::Timestamp;
+
+/// What stands before and behind the children of a group.
+#[derive(Debug, Default)]
+pub(crate) struct Envelope {
+    pub(crate) open: Vec<u8>,
+    pub(crate) close: Vec<u8>,
+}
+
+/// A line that was begun.
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    start: usize,
+    /// Whether the current scope was opened in this line and not closed.
+    scope_open: bool,
+    /// Whether other scopes stand in this line before the current one.
+    has_scopes: bool,
+}
+
+/// Where an item began, and how things stood before.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    len: usize,
+    line: Option<Line>,
+    item: usize,
+}
+
+/// Lines under construction.
+#[derive(Debug)]
+pub(crate) struct Assembler<'s> {
+    /// The lines of the current segment.
+    pub(crate) out: Output,
+    limits: Limits,
+    segments: &'s mut Vec<Segment>,
+    segment: Segment,
+    services: HashSet<String>,
+    service: String,
+    resource: Envelope,
+    scope: Envelope,
+    line: Option<Line>,
+    /// How many bytes of lines are still to be expected.
+    expected: usize,
+    /// How many bytes closed segments have.
+    closed: usize,
+    /// How many bytes all lines may have.
+    max_bytes: usize,
+    /// Items kept.
+    pub(crate) items: u64,
+    /// Items that alone are longer than a line should be.
+    pub(crate) oversized: u64,
+}
+
+impl<'s> Assembler<'s> {
+    /// Makes an assembler that appends to `segments`; about `expected` bytes of lines are to come of `body_len`.
+    pub(crate) fn new(limits: Limits, segments: &'s mut Vec<Segment>, body_len: usize, expected: usize) -> Self {
+        let mut assembler = Self {
+            out: Output::default(),
+            limits,
+            segments,
+            segment: Segment::default(),
+            services: HashSet::new(),
+            service: String::new(),
+            resource: Envelope::default(),
+            scope: Envelope::default(),
+            line: None,
+            expected,
+            closed: 0,
+            max_bytes: limits.max_bytes(body_len),
+            items: 0,
+            oversized: 0,
+        };
+        assembler.reserve();
+        assembler
+    }
+
+    /// Begins a group by resource.
+    pub(crate) fn begin_resource(&mut self, envelope: Envelope, service: String) {
+        self.resource = envelope;
+        self.service = service;
+    }
+
+    /// Ends a group by resource, and the line with it: a line never holds two.
+    pub(crate) fn end_resource(&mut self) {
+        self.end_line();
+    }
+
+    /// Begins a group by scope within the resource.
+    pub(crate) fn begin_scope(&mut self, envelope: Envelope) {
+        self.scope = envelope;
+    }
+
+    /// Ends a group by scope.
+    pub(crate) fn end_scope(&mut self) {
+        if let Some(line) = self.line.as_mut().filter(|line| line.scope_open) {
+            self.out.raw(&self.scope.close);
+            line.scope_open = false;
+            line.has_scopes = true;
+        }
+    }
+
+    /// Writes what must stand before the next item.
+    pub(crate) fn begin_item(&mut self) -> Mark {
+        let (len, before) = (self.out.len(), self.line);
+        let mut line = before.unwrap_or_else(|| {
+            self.out.raw(&self.resource.open);
+            Line { start: len, scope_open: false, has_scopes: false }
+        });
+        if line.scope_open || line.has_scopes {
+            self.out.byte(b',');
+        }
+        if !line.scope_open {
+            self.out.raw(&self.scope.open);
+            line.scope_open = true;
+        }
+        self.line = Some(line);
+        Mark { len, line: before, item: self.out.len() }
+    }
+
+    /// Takes back what was written since `mark`.
+    pub(crate) fn abandon_item(&mut self, mark: &Mark) {
+        self.out.truncate(mark.len);
+        self.line = mark.line;
+    }
+
+    /// Counts the item written since `mark`, and moves it to a line of its own if this one became too long.
+    ///
+    /// # Errors
+    /// [`Stop::TooLong`] where all lines together are by now; at most one item and its line go beyond the limit.
+    pub(crate) fn keep_item(&mut self, mark: &Mark, facts: &Facts) -> Result<(), Stop> {
+        if mark.line.is_some() && self.is_line_too_long() {
+            let item = self.out.text_from(mark.item).to_vec();
+            self.abandon_item(mark);
+            self.end_line();
+            self.begin_item();
+            self.out.raw(&item);
+        }
+        self.oversized += u64::from(self.is_line_too_long());
+        self.count(facts);
+        self.check(self.closed.saturating_add(self.out.len()))
+    }
+
+    /// Tells whether that many bytes of lines may be made.
+    pub(crate) fn check(&self, bytes: usize) -> Result<(), Stop> {
+        if bytes > self.max_bytes { Err(Stop::TooLong { limit: self.max_bytes }) } else { Ok(()) }
+    }
+
+    /// Closes the last segment.
+    pub(crate) fn finish(&mut self) {
+        self.close_segment();
+    }
+
+    fn is_line_too_long(&self) -> bool {
+        let closing = self.scope.close.len() + self.resource.close.len();
+        self.line.is_some_and(|line| self.out.len() - line.start + closing > self.limits.max_line_bytes)
+    }
+
+    fn count(&mut self, facts: &Facts) {
+        self.items += 1;
+        self.segment.items += 1;
+        if let Some(id) = facts.trace_id.filter(|id| self.segment.trace_ids.last() != Some(id)) {
+            self.segment.trace_ids.push(id);
+        }
+        let set = [facts.start, facts.end].into_iter().filter(|&nanos| nanos != 0).map(Timestamp::from_unix_nanos);
+        for time in set {
+            let (first, last) = self.segment.times.unwrap_or((time, time));
+            self.segment.times = Some((first.min(time), last.max(time)));
+        }
+    }
+
+    fn end_line(&mut self) {
+        self.end_scope();
+        if self.line.take().is_none() {
+            return;
+        }
+        self.out.raw(&self.resource.close);
+        self.segment.line_count += 1;
+        if !self.services.contains(&self.service) {
+            self.services.insert(self.service.clone());
+            self.segment.services.push(self.service.clone());
+        }
+        if self.out.len() >= self.limits.segment_bytes {
+            self.close_segment();
+        }
+    }
+
+    fn close_segment(&mut self) {
+        if self.segment.line_count == 0 {
+            return;
+        }
+        self.expected = self.expected.saturating_sub(self.out.len());
+        self.closed = self.closed.saturating_add(self.out.len());
+        self.segment.lines = self.out.take();
+        self.segments.push(std::mem::take(&mut self.segment));
+        self.services.clear();
+        self.reserve();
+    }
+
+    // A segment ends with the line that fills it, so what goes beyond is rarely more than a few spans.
+    fn reserve(&mut self) {
+        self.out.reserve(self.expected.min(self.limits.segment_bytes + self.limits.segment_bytes / 8));
+    }
+}

@@ -1,0 +1,24 @@
+//! OTLP without I/O: requests in either encoding become canonical lines of the OTLP file format.
+//!
+//! There is one canonical path: JSON input becomes protobuf first, then the same walk makes the lines, so every
+//! rule about spans has one place. Which fields there are is told by tables, for both directions.
+//!
+//! ```text
+//!            protobuf ─────────────────► walk ──► assemble ──► Vec<Segment>
+//!            JSON ──► json ──► protobuf ──┘  ▲
+//!                       ▲                    │
+//!                       └────── schema ──────┘
+//! ```
+
+mod assemble;
+mod batch;
+mod json;
+pub mod lines;
+mod output;
+mod schema;
+mod swar;
+pub mod view;
+mod walk;
+mod wire;
+
+pub use batch::{BadData, Encoding, Limits, Report, Segment, Transcoder, json_line_to_protobuf};
