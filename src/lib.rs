@@ -8,4 +8,5 @@ pub mod otlp;
 pub mod clock;
 pub mod ids;
 pub mod shutdown;
+pub mod telemetry;
 pub mod units;

@@ -1,0 +1,95 @@
+//! The log: text on a terminal, JSON otherwise, always on stderr.
+
+use std::io::IsTerminal;
+
+use thiserror::Error;
+use tracing::Level;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Directive;
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// Text on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// One line of text for each event.
+    Text,
+    /// One JSON object on a line for each event.
+    Json,
+}
+
+/// How much is logged where `RUST_LOG` does not say otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Verbosity {
+    /// State changes, and what went wrong.
+    #[default]
+    Normal,
+    /// Also the steps in between.
+    Debug,
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, Error)]
+pub enum LogError {
+    /// `RUST_LOG` is no filter.
+    #[error("cannot read the log filter in `RUST_LOG`")]
+    Filter(#[from] tracing_subscriber::filter::FromEnvError),
+    /// Something in this process logs already.
+    #[error("cannot install the log of this process")]
+    Install(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Sends the events of this process to stderr from now on.
+///
+/// `RUST_LOG` decides over `verbosity`; colours go only to a terminal and never with `NO_COLOR`.
+///
+/// # Errors
+/// [`LogError`]; no retry helps.
+pub fn init(format: Format, verbosity: Verbosity) -> Result<(), LogError> {
+    let level = match verbosity {
+        Verbosity::Normal => Level::INFO,
+        Verbosity::Debug => Level::DEBUG,
+    };
+    let filter = EnvFilter::builder().with_default_directive(Directive::from(level)).from_env()?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let is_terminal = std::io::stderr().is_terminal();
+    let installed = match resolve(format, is_terminal) {
+        Form::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
+        // Colours on a terminal are left to the subscriber's default, which honours `NO_COLOR`.
+        Form::Text if is_terminal => builder.try_init(),
+        Form::Text => builder.with_ansi(false).try_init(),
+    };
+    installed.map_err(LogError::Install)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    Json,
+}
+
+fn resolve(format: Format, is_terminal: bool) -> Form {
+    match (format, is_terminal) {
+        (Format::Text, _) | (Format::Auto, true) => Form::Text,
+        (Format::Json, _) | (Format::Auto, false) => Form::Json,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_terminal_decides_unless_the_user_does() {
+        let table = [
+            (Format::Auto, true, Form::Text),
+            (Format::Auto, false, Form::Json),
+            (Format::Text, false, Form::Text),
+            (Format::Json, true, Form::Json),
+        ];
+        for (format, is_terminal, form) in table {
+            assert_eq!(resolve(format, is_terminal), form, "{format:?} {is_terminal}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Metric families in OpenMetrics text; who counts decides what is counted.
+
+mod receive;
+mod storage;
+mod web;
+
+pub use receive::{AnswerLabels, ReasonLabel, ReceiveMetrics};
+pub use storage::{CauseLabel, StateLabel, StorageMetrics};
+pub use web::{DownloadLabels, WebLabels, WebMetrics};
