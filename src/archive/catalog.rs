@@ -1,0 +1,281 @@
+//! What lies in a data directory: chunks, quarantined bytes, what is under way, what is not ours.
+//!
+//! Sealed chunks and quarantined bytes never change, so their sizes are asked for once
+//! and remembered: a sweep over ten thousand chunks is one listing.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::fs::{Fs, Kind, Stat};
+use super::layout;
+use super::name::{ChunkName, ChunkState};
+
+/// A chunk's file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// Its name.
+    pub name: ChunkName,
+    /// What its file name says about its state.
+    pub state: ChunkState,
+    /// Its length in bytes.
+    pub len: u64,
+    /// When it was last changed, by the clock of whoever serves the volume; compare it only with itself.
+    ///
+    /// For a sealed chunk, as it was when first seen.
+    pub modified: Duration,
+}
+
+/// A file of quarantined bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Its name in the quarantine directory.
+    pub file_name: String,
+    /// The chunk they were found in.
+    pub chunk: ChunkName,
+    /// Where in it they began.
+    pub offset: u64,
+    /// How many.
+    pub len: u64,
+}
+
+/// A file under way in the quarantine directory, or left there by a crash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Temporary {
+    /// Its name in the quarantine directory.
+    pub file_name: String,
+    /// Its length in bytes.
+    pub len: u64,
+    /// As [`Chunk::modified`].
+    pub modified: Duration,
+}
+
+/// What was found in a data directory at one time.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inventory {
+    /// The chunks, oldest first; one that exists in two states stands there twice, sealed first.
+    pub chunks: Vec<Chunk>,
+    /// The quarantined bytes, oldest chunk first.
+    pub quarantine: Vec<Quarantined>,
+    /// Files under way or left over.
+    pub temporaries: Vec<Temporary>,
+    /// Paths of files that are none of ours, sorted; they are left alone and not counted.
+    pub foreign: Vec<PathBuf>,
+    /// How many removed files an NFS client still holds open (`.nfsXXXX`).
+    pub unlinked: u64,
+    /// How many bytes those still take.
+    pub unlinked_bytes: u64,
+}
+
+/// Why a data directory could not be read; another try may help.
+#[derive(Debug, Error)]
+#[error("cannot read `{path}`")]
+pub struct CatalogError {
+    /// The directory or file.
+    pub path: PathBuf,
+    /// Why.
+    #[source]
+    pub source: io::Error,
+}
+
+/// Reads a data directory again and again.
+#[derive(Debug)]
+pub struct Catalog {
+    data_dir: PathBuf,
+    sealed: HashMap<ChunkName, Stat>,
+    quarantine: HashMap<String, u64>,
+}
+
+impl Inventory {
+    /// Returns the bytes of chunks, quarantine, temporaries and removed files still held open.
+    pub fn total_bytes(&self) -> u64 {
+        let chunks = self.chunks.iter().map(|chunk| chunk.len);
+        let quarantine = self.quarantine.iter().map(|file| file.len);
+        chunks.chain(quarantine).chain(self.temporaries.iter().map(|file| file.len)).sum::<u64>() + self.unlinked_bytes
+    }
+
+    /// Yields the files of each chunk: one, or several where a crash or a copy left two states.
+    pub fn by_name(&self) -> impl Iterator<Item = &[Chunk]> {
+        self.chunks.chunk_by(|a, b| a.name == b.name)
+    }
+}
+
+impl Catalog {
+    /// Makes the catalog of a data directory; nothing is read yet.
+    pub fn new(data_dir: &Path) -> Self {
+        Self { data_dir: data_dir.to_owned(), sealed: HashMap::new(), quarantine: HashMap::new() }
+    }
+
+    /// Lists the directory and looks up the files whose size is not known for good.
+    ///
+    /// A file that vanishes meanwhile is left out.
+    ///
+    /// # Errors
+    /// [`CatalogError`]; another try may help.
+    pub fn read(&mut self, fs: &dyn Fs) -> Result<Inventory, CatalogError> {
+        let mut inventory = Inventory::default();
+        self.read_chunks(fs, &mut inventory)?;
+        self.read_quarantine(fs, &mut inventory)?;
+        inventory.chunks.sort_unstable_by(|a, b| (&a.name, a.state).cmp(&(&b.name, b.state)));
+        inventory.quarantine.sort_unstable_by(|a, b| (&a.chunk, a.offset).cmp(&(&b.chunk, b.offset)));
+        inventory.foreign.sort_unstable();
+        Ok(inventory)
+    }
+
+    /// Forgets the size of a sealed chunk: recovery has put another file in its place.
+    pub fn forget(&mut self, chunk: &ChunkName) {
+        self.sealed.remove(chunk);
+    }
+
+    fn read_chunks(&mut self, fs: &dyn Fs, inventory: &mut Inventory) -> Result<(), CatalogError> {
+        let dir = layout::chunks_dir(&self.data_dir);
+        let mut sealed = HashMap::with_capacity(self.sealed.len());
+        for file_name in list(fs, &dir)? {
+            let path = dir.join(&file_name);
+            let Ok((name, state)) = ChunkName::parse_file_name(&file_name) else {
+                if !layout::is_temporary(&file_name) {
+                    foreign(fs, path, &file_name, inventory)?;
+                }
+                continue;
+            };
+            let known = self.sealed.get(&name).copied().filter(|_| state == ChunkState::Sealed);
+            let Some(found) = known.map_or_else(|| stat(fs, &path), |stat| Ok(Some(stat)))? else { continue };
+            if found.kind != Kind::File {
+                inventory.foreign.push(path);
+                continue;
+            }
+            if state == ChunkState::Sealed {
+                sealed.insert(name.clone(), found);
+            }
+            inventory.chunks.push(Chunk { name, state, len: found.len, modified: found.modified });
+        }
+        self.sealed = sealed;
+        Ok(())
+    }
+
+    fn read_quarantine(&mut self, fs: &dyn Fs, inventory: &mut Inventory) -> Result<(), CatalogError> {
+        let dir = layout::quarantine_dir(&self.data_dir);
+        let mut sizes = HashMap::with_capacity(self.quarantine.len());
+        for file_name in list(fs, &dir)? {
+            let path = dir.join(&file_name);
+            if let Some((chunk, offset)) = layout::parse_quarantine_name(&file_name) {
+                let known = self.quarantine.get(&file_name).copied();
+                let Some(len) = known.map_or_else(|| Ok(stat(fs, &path)?.map(|s| s.len)), |len| Ok(Some(len)))? else {
+                    continue;
+                };
+                sizes.insert(file_name.clone(), len);
+                inventory.quarantine.push(Quarantined { file_name, chunk, offset, len });
+            } else if layout::is_temporary(&file_name) {
+                let Some(Stat { len, modified, .. }) = stat(fs, &path)? else { continue };
+                inventory.temporaries.push(Temporary { file_name, len, modified });
+            } else {
+                foreign(fs, path, &file_name, inventory)?;
+            }
+        }
+        self.quarantine = sizes;
+        Ok(())
+    }
+}
+
+/// Counts a removed file that is still held open, or notes a file that is none of ours.
+fn foreign(fs: &dyn Fs, path: PathBuf, file_name: &str, inventory: &mut Inventory) -> Result<(), CatalogError> {
+    if file_name.starts_with(".nfs") {
+        inventory.unlinked += 1;
+        inventory.unlinked_bytes += stat(fs, &path)?.map_or(0, |stat| stat.len);
+    } else {
+        inventory.foreign.push(path);
+    }
+    Ok(())
+}
+
+/// Lists a directory's names; what is not UTF-8 is shown with replacement characters, which no name of ours has.
+fn list(fs: &dyn Fs, dir: &Path) -> Result<Vec<String>, CatalogError> {
+    let names = fs.list(dir).map_err(|source| CatalogError { path: dir.to_owned(), source })?;
+    Ok(names.into_iter().map(|name| name.to_string_lossy().into_owned()).collect())
+}
+
+/// Looks a file up; `None` where it is gone by now, as a stale NFS handle says too.
+fn stat(fs: &dyn Fs, path: &Path) -> Result<Option<Stat>, CatalogError> {
+    match fs.stat(path) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle) => {
+            Ok(None)
+        }
+        Err(source) => Err(CatalogError { path: path.to_owned(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::fs::RealFs;
+    use crate::archive::testing::chunk;
+    use std::fs;
+
+    fn prepared() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        layout::prepare(&RealFs, dir.path(), &"a".parse().unwrap()).unwrap();
+        dir
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "test fixture")]
+    fn put(path: &Path, len: usize) {
+        fs::write(path, vec![1; len]).unwrap();
+    }
+
+    #[test]
+    fn tells_what_is_what_and_sorts_by_age() {
+        let dir = prepared();
+        let (old, young) = (chunk("a", 1, 0), chunk("b", 2, 5));
+        let chunks = layout::chunks_dir(dir.path());
+        put(&chunks.join(young.file_name(ChunkState::InProgress)), 3);
+        put(&chunks.join(old.file_name(ChunkState::Recovering)), 2);
+        put(&chunks.join(old.file_name(ChunkState::Sealed)), 1);
+        put(&chunks.join("notes.txt"), 100);
+        put(&chunks.join(".nfs0001"), 40);
+        let quarantine = layout::quarantine_dir(dir.path());
+        let quarantined = layout::quarantine_name(&old, 512, 0);
+        put(&quarantine.join(&quarantined), 5);
+        put(&quarantine.join(layout::copy_name(&old, 9)), 6);
+        let inventory = Catalog::new(dir.path()).read(&RealFs).unwrap();
+        let chunks_found: Vec<_> = inventory.chunks.iter().map(|c| (c.name.clone(), c.state, c.len)).collect();
+        let expected = [
+            (old.clone(), ChunkState::Sealed, 1),
+            (old.clone(), ChunkState::Recovering, 2),
+            (young, ChunkState::InProgress, 3),
+        ];
+        assert_eq!(chunks_found, expected);
+        assert_eq!(
+            inventory.quarantine,
+            [Quarantined { file_name: quarantined, chunk: old.clone(), offset: 512, len: 5 }]
+        );
+        assert_eq!(inventory.temporaries[0].file_name, layout::copy_name(&old, 9));
+        assert_eq!(inventory.foreign, [chunks.join("notes.txt")]);
+        assert_eq!((inventory.unlinked, inventory.total_bytes()), (1, 1 + 2 + 3 + 5 + 6 + 40));
+        assert_eq!(inventory.by_name().map(<[Chunk]>::len).collect::<Vec<_>>(), [2, 1]);
+    }
+
+    #[test]
+    fn asks_for_the_size_of_a_sealed_chunk_once() {
+        let dir = prepared();
+        let sealed = chunk("a", 1, 0);
+        let path = layout::chunk_path(dir.path(), &sealed, ChunkState::Sealed);
+        put(&path, 1);
+        let mut catalog = Catalog::new(dir.path());
+        catalog.read(&RealFs).unwrap();
+        put(&path, 9);
+        assert_eq!(catalog.read(&RealFs).unwrap().chunks[0].len, 1);
+        catalog.forget(&sealed);
+        assert_eq!(catalog.read(&RealFs).unwrap().chunks[0].len, 9);
+    }
+
+    #[test]
+    fn a_missing_directory_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Catalog::new(dir.path()).read(&RealFs).unwrap_err();
+        assert!(error.to_string().contains("chunks"));
+    }
+}

@@ -1,0 +1,39 @@
+//! Tells what a stream is by its first block.
+
+use crate::archive::frame::Compression;
+use crate::archive::ustar::{self, Block, Parsed};
+
+/// What a stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    /// Nothing.
+    Empty,
+    /// A tar.
+    Tar,
+    /// JSON lines.
+    Lines(Compression),
+}
+
+/// Tells what begins with `head`, the first 512 bytes or all there is; `None` for anything else.
+pub(super) fn sniff(head: &[u8]) -> Option<Content> {
+    if head.is_empty() {
+        return Some(Content::Empty);
+    }
+    if head.starts_with(&[0x1f, 0x8b]) {
+        return Some(Content::Lines(Compression::Gzip));
+    }
+    // A zstd frame, or a skippable one.
+    if matches!(head, [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]) {
+        return Some(Content::Lines(Compression::Zstd));
+    }
+    if is_tar(head) {
+        return Some(Content::Tar);
+    }
+    let first = head.iter().find(|b| !b.is_ascii_whitespace());
+    matches!(first, Some(b'{') | None).then_some(Content::Lines(Compression::None))
+}
+
+/// Tells whether `head` begins with a tar header, or is the end mark of an empty tar.
+pub(super) fn is_tar(head: &[u8]) -> bool {
+    head.first_chunk::<{ ustar::BLOCK }>().is_some_and(|block: &Block| !matches!(ustar::parse(block), Parsed::Garbage))
+}

@@ -1,0 +1,286 @@
+//! Retention: which chunks go, oldest first, until size and age are within limits.
+//!
+//! [`plan`] is pure and goes by names and sizes alone; [`carry_out`] deletes, which needs
+//! no free space. The age of a chunk is that of its name, so nothing depends on the times
+//! of files. Two keepers at once make the same plan, and deleting twice is deleting once.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::catalog::{Chunk, Inventory, Quarantined};
+use super::fs::Fs;
+use super::layout;
+use super::name::{ChunkName, ChunkState};
+use crate::clock::Timestamp;
+
+/// What retention keeps to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Everything in the directory together, in bytes.
+    pub max_bytes: u64,
+    /// The age from which on a chunk goes; `None` for no limit.
+    pub max_age: Option<Duration>,
+    /// Chunks begun before this instant go; set only while the capture is stopped.
+    pub clear_before: Option<Timestamp>,
+    /// How long a chunk may become: so much is kept free for the next one.
+    pub headroom: u64,
+    /// What the volume has left, in bytes, where a volume smaller than `max_bytes` shall count;
+    /// `None` where others fill the same volume and our chunks would only make room for them.
+    pub free_bytes: Option<u64>,
+}
+
+/// Why something goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The size limit.
+    Size,
+    /// The volume is smaller than the size limit.
+    Volume,
+    /// The age limit.
+    Age,
+    /// The user cleared what was captured before.
+    Clear,
+}
+
+/// What goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A sealed chunk.
+    Chunk(ChunkName),
+    /// A file of the quarantine, by name.
+    Quarantined(String),
+}
+
+/// One deletion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Eviction {
+    /// What goes.
+    pub target: Target,
+    /// How many bytes that frees.
+    pub len: u64,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// What was deleted, and what could not be.
+#[derive(Debug, Default)]
+pub struct Evicted {
+    /// Deletions done, among them those that somebody else had done.
+    pub done: Vec<Eviction>,
+    /// Paths that could not be removed, or directories that could not be synced: the next sweep tries again.
+    pub failed: Vec<(PathBuf, io::Error)>,
+}
+
+impl Cause {
+    /// Returns the stable lower-case word for logs and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Size => "size",
+            Self::Volume => "volume",
+            Self::Age => "age",
+            Self::Clear => "clear",
+        }
+    }
+}
+
+/// Decides what goes, oldest first.
+///
+/// Only sealed chunks and quarantined bytes go. A chunk in progress counts as what it may
+/// grow to. `pinned` chunks are held by running downloads and spared; whoever keeps the
+/// pins bounds them in time. A wall clock that was set back makes every chunk young, which
+/// stops the age limit and nothing else.
+pub fn plan(inventory: &Inventory, pinned: &BTreeSet<ChunkName>, limits: &Limits, now: Timestamp) -> Vec<Eviction> {
+    let mut over_limit = used(inventory, limits).saturating_add(limits.headroom).saturating_sub(limits.max_bytes);
+    let mut over_volume = limits.free_bytes.map_or(0, |free| limits.headroom.saturating_sub(free));
+    let mut evictions = Vec::new();
+    for candidate in oldest_first(inventory) {
+        let (name, len) = candidate.name_and_len();
+        let is_old = limits.max_age.is_some_and(|max_age| now.saturating_since(name.started()) > max_age);
+        let is_cleared = limits.clear_before.is_some_and(|before| name.started() < before);
+        let cause = match () {
+            () if is_cleared => Cause::Clear,
+            () if is_old => Cause::Age,
+            () if over_limit > 0 => Cause::Size,
+            () if over_volume > 0 => Cause::Volume,
+            () => continue,
+        };
+        let target = match candidate {
+            Candidate::Chunk(chunk) if pinned.contains(&chunk.name) => continue,
+            Candidate::Chunk(chunk) => Target::Chunk(chunk.name.clone()),
+            Candidate::Quarantined(file) => Target::Quarantined(file.file_name.clone()),
+        };
+        over_limit = over_limit.saturating_sub(len);
+        over_volume = over_volume.saturating_sub(len);
+        evictions.push(Eviction { target, len, cause });
+    }
+    evictions
+}
+
+/// Deletes, then syncs the directories.
+///
+/// Goes on after a failure; that something is gone already is none.
+pub fn carry_out(fs: &dyn Fs, data_dir: &Path, evictions: Vec<Eviction>) -> Evicted {
+    let mut evicted = Evicted::default();
+    let mut dirs = Vec::new();
+    for eviction in evictions {
+        let (dir, path) = match &eviction.target {
+            Target::Chunk(name) => {
+                (layout::chunks_dir(data_dir), layout::chunk_path(data_dir, name, ChunkState::Sealed))
+            }
+            Target::Quarantined(file_name) => {
+                let dir = layout::quarantine_dir(data_dir);
+                let path = dir.join(file_name);
+                (dir, path)
+            }
+        };
+        match layout::remove_if_there(fs, &path) {
+            Ok(()) => evicted.done.push(eviction),
+            Err(error) => evicted.failed.push((path, error)),
+        }
+        if !dirs.contains(&dir) {
+            dirs.push(dir);
+        }
+    }
+    for dir in dirs {
+        if let Err(error) = fs.sync_dir(&dir) {
+            evicted.failed.push((dir, error));
+        }
+    }
+    evicted
+}
+
+/// What may go.
+#[derive(Clone, Copy)]
+enum Candidate<'a> {
+    Chunk(&'a Chunk),
+    Quarantined(&'a Quarantined),
+}
+
+impl<'a> Candidate<'a> {
+    fn name_and_len(self) -> (&'a ChunkName, u64) {
+        match self {
+            Self::Chunk(Chunk { name, len, .. }) => (name, *len),
+            Self::Quarantined(Quarantined { chunk, len, .. }) => (chunk, *len),
+        }
+    }
+}
+
+/// Returns the bytes that the directory takes, or soon will.
+fn used(inventory: &Inventory, limits: &Limits) -> u64 {
+    let may_grow = |chunk: &Chunk| match chunk.state {
+        ChunkState::InProgress => limits.headroom.saturating_sub(chunk.len),
+        // Recovery makes a copy before it removes the orphan.
+        ChunkState::Recovering => chunk.len,
+        ChunkState::Sealed => 0,
+    };
+    inventory.chunks.iter().map(may_grow).fold(inventory.total_bytes(), u64::saturating_add)
+}
+
+/// Returns what may go, in the order in which it goes: a chunk before its quarantined bytes.
+fn oldest_first(inventory: &Inventory) -> Vec<Candidate<'_>> {
+    let sealed = inventory.chunks.iter().filter(|chunk| chunk.state == ChunkState::Sealed).map(Candidate::Chunk);
+    let mut candidates: Vec<_> = sealed.chain(inventory.quarantine.iter().map(Candidate::Quarantined)).collect();
+    candidates.sort_by(|a, b| a.name_and_len().0.cmp(b.name_and_len().0));
+    candidates
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::fs::RealFs;
+    use crate::archive::testing::chunk;
+
+    const LIMITS: Limits =
+        Limits { max_bytes: 500, max_age: None, clear_before: None, headroom: 100, free_bytes: None };
+
+    /// Chunks of 100 bytes, one per second, the youngest in progress.
+    fn inventory(n_sealed: u64) -> Inventory {
+        let one = |n, state| Chunk { name: chunk("a", 1, n), state, len: 100, modified: Duration::ZERO };
+        let mut chunks: Vec<_> = (0..n_sealed).map(|n| one(n, ChunkState::Sealed)).collect();
+        chunks.push(Chunk { len: 10, ..one(n_sealed, ChunkState::InProgress) });
+        Inventory { chunks, ..Inventory::default() }
+    }
+
+    fn at(second: u64) -> Timestamp {
+        chunk("a", 1, second).started()
+    }
+
+    /// Checks which chunks go, by the second they were begun in.
+    #[track_caller]
+    fn check(inventory: &Inventory, pinned: &[u64], limits: Limits, now: Timestamp, expected: &[(u64, Cause)]) {
+        let pinned = pinned.iter().map(|&n| chunk("a", 1, n)).collect();
+        let goes: Vec<_> = plan(inventory, &pinned, &limits, now).into_iter().map(|e| (e.target, e.cause)).collect();
+        let expected: Vec<_> = expected.iter().map(|&(n, cause)| (Target::Chunk(chunk("a", 1, n)), cause)).collect();
+        assert_eq!(goes, expected);
+    }
+
+    #[test]
+    fn keeps_room_for_what_is_in_progress_and_for_the_next_chunk() {
+        check(&inventory(3), &[], LIMITS, at(9), &[]);
+        check(&inventory(5), &[], LIMITS, at(9), &[(0, Cause::Size), (1, Cause::Size)]);
+    }
+
+    #[test]
+    fn age_goes_by_the_name() {
+        let limits = Limits { max_age: Some(Duration::from_secs(5)), ..LIMITS };
+        check(&inventory(3), &[], limits, at(7), &[(0, Cause::Age), (1, Cause::Age)]);
+    }
+
+    #[test]
+    fn a_clock_set_back_stops_the_age_limit_and_nothing_else() {
+        let limits = Limits { max_age: Some(Duration::from_secs(5)), ..LIMITS };
+        check(&inventory(4), &[], limits, Timestamp::default(), &[(0, Cause::Size)]);
+    }
+
+    #[test]
+    fn clearing_spares_what_began_later_and_what_is_in_progress() {
+        let limits = Limits { clear_before: Some(at(2)), ..LIMITS };
+        check(&inventory(3), &[], limits, at(9), &[(0, Cause::Clear), (1, Cause::Clear)]);
+        let all = Limits { clear_before: Some(at(99)), ..LIMITS };
+        check(&inventory(1), &[], all, at(9), &[(0, Cause::Clear)]);
+    }
+
+    #[test]
+    fn a_pinned_chunk_is_spared_and_the_next_one_goes() {
+        check(&inventory(4), &[0], LIMITS, at(9), &[(1, Cause::Size)]);
+    }
+
+    #[test]
+    fn a_volume_smaller_than_the_limit_counts_where_asked_to() {
+        let limits = Limits { free_bytes: Some(0), ..LIMITS };
+        check(&inventory(2), &[], limits, at(9), &[(0, Cause::Volume)]);
+    }
+
+    #[test]
+    fn quarantined_bytes_count_and_go_in_their_turn() {
+        let mut inventory = inventory(3);
+        let file_name = layout::quarantine_name(&chunk("a", 1, 1), 0, 0);
+        let quarantined = Quarantined { file_name: file_name.clone(), chunk: chunk("a", 1, 1), offset: 0, len: 250 };
+        inventory.quarantine.push(quarantined);
+        let goes = plan(&inventory, &BTreeSet::new(), &LIMITS, at(9));
+        let targets: Vec<_> = goes.into_iter().map(|eviction| eviction.target).collect();
+        let expected =
+            [Target::Chunk(chunk("a", 1, 0)), Target::Chunk(chunk("a", 1, 1)), Target::Quarantined(file_name)];
+        assert_eq!(targets, expected);
+    }
+
+    #[test]
+    fn a_limit_that_nothing_fits_deletes_all_that_is_sealed_and_ends() {
+        let limits = Limits { max_bytes: 0, headroom: u64::MAX, ..LIMITS };
+        assert_eq!(plan(&inventory(3), &BTreeSet::new(), &limits, at(9)).len(), 3);
+    }
+
+    #[test]
+    fn deleting_what_is_gone_is_done_and_the_rest_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        layout::prepare(&RealFs, dir.path(), &"a".parse().unwrap()).unwrap();
+        let there = layout::chunk_path(dir.path(), &chunk("a", 1, 1), ChunkState::Sealed);
+        RealFs.create_new(&there).unwrap();
+        let goes = |n| Eviction { target: Target::Chunk(chunk("a", 1, n)), len: 1, cause: Cause::Size };
+        let evicted = carry_out(&RealFs, dir.path(), vec![goes(0), goes(1)]);
+        assert_eq!((evicted.done.len(), evicted.failed.len()), (2, 0));
+        assert!(RealFs.stat(&there).is_err());
+    }
+}
