@@ -1,0 +1,251 @@
+//! The types of the `TraceCapture` resource, version `v1alpha1`.
+//!
+//! The doc comments of fields are what `kubectl explain` prints: they speak to users.
+//! No field is nullable, also where it is optional (`with = ..` keeps kube from making it
+//! so): the API server then drops a null before rules see it, as if the field were absent.
+
+use kube::CustomResource;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::quantity::{self, Quantity};
+use super::rules;
+use super::storage::StorageSpec;
+use crate::clock::Timestamp;
+use crate::ids::Signal;
+
+/// What a capture takes in, how it is stored and for how long.
+#[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "tracecapture.dev",
+    version = "v1alpha1",
+    kind = "TraceCapture",
+    plural = "tracecaptures",
+    shortname = "tcap",
+    category = "observability",
+    namespaced,
+    derive = "PartialEq",
+    doc = "Captures every OTLP span sent to its endpoint durably in chunked tar files on a volume.",
+    validation = Rule::new(rules::NAME_CEL).message(rules::NAME_MESSAGE)
+)]
+#[serde(default, rename_all = "camelCase")]
+#[schemars(transform = rules::attach_spec)]
+pub struct TraceCaptureSpec {
+    /// Whether spans are taken in. `Stopped` refuses new spans; chunks, downloads and retention go on.
+    pub state: State,
+    /// When a client gets its answer: `Sync` after the spans are on the disk, `Write` once the operating system has them.
+    pub durability: Durability,
+    /// The signals that are captured.
+    #[schemars(schema_with = "signals_schema")]
+    pub signals: Vec<Signal>,
+    /// The pods that receive; without meaning on a single machine.
+    pub collector: CollectorSpec,
+    /// The OTLP endpoint.
+    pub receiver: ReceiverSpec,
+    /// When a chunk is sealed and how it is compressed.
+    pub chunk: ChunkSpec,
+    /// When chunks are deleted: the oldest first, until both limits hold.
+    pub retention: RetentionSpec,
+    /// What becomes of chunks whose writer is gone.
+    pub recovery: RecoverySpec,
+    /// The volume; without meaning on a single machine.
+    pub storage: StorageSpec,
+}
+
+impl Default for TraceCaptureSpec {
+    fn default() -> Self {
+        Self {
+            state: State::default(),
+            durability: Durability::default(),
+            signals: vec![Signal::Traces],
+            collector: CollectorSpec::default(),
+            receiver: ReceiverSpec::default(),
+            chunk: ChunkSpec::default(),
+            retention: RetentionSpec::default(),
+            recovery: RecoverySpec::default(),
+            storage: StorageSpec::default(),
+        }
+    }
+}
+
+/// Whether a capture takes in spans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum State {
+    /// Spans are taken in.
+    #[default]
+    Running,
+    /// Spans are refused; chunks, downloads and retention go on.
+    Stopped,
+}
+
+/// When spans count as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum Durability {
+    /// Once the disk has them: they survive the loss of power.
+    #[default]
+    Sync,
+    /// Once the operating system has them: they survive the loss of the process, not of the machine.
+    Write,
+}
+
+/// How the lines of a chunk are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum Compression {
+    /// Zstandard.
+    #[default]
+    Zstd,
+    /// Gzip.
+    Gzip,
+    /// Not at all.
+    None,
+}
+
+/// The pods of a capture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CollectorSpec {
+    /// How many collector pods share the volume. More than one needs a volume that many nodes can write.
+    #[schemars(range(min = 1, max = 64))]
+    pub replicas: i32,
+}
+
+impl Default for CollectorSpec {
+    fn default() -> Self {
+        Self { replicas: 1 }
+    }
+}
+
+/// The OTLP endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+#[schemars(transform = rules::attach_receiver)]
+pub struct ReceiverSpec {
+    /// OTLP over gRPC.
+    pub grpc: GrpcSpec,
+    /// OTLP over HTTP, as protobuf and as JSON.
+    pub http: HttpSpec,
+    /// The largest request, after decompression, such as `64Mi`.
+    #[schemars(schema_with = "quantity::schema")]
+    pub max_request_bytes: Quantity,
+}
+
+impl Default for ReceiverSpec {
+    fn default() -> Self {
+        Self {
+            grpc: GrpcSpec::default(),
+            http: HttpSpec::default(),
+            max_request_bytes: Quantity::Text("64Mi".to_owned()),
+        }
+    }
+}
+
+/// OTLP over gRPC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct GrpcSpec {
+    /// Whether this transport is offered.
+    pub enabled: bool,
+    /// The port it listens on.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+}
+
+impl Default for GrpcSpec {
+    fn default() -> Self {
+        // The ports that the OTLP specification assigns to gRPC and, below, to HTTP.
+        Self { enabled: true, port: 4317 }
+    }
+}
+
+/// OTLP over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HttpSpec {
+    /// Whether this transport is offered.
+    pub enabled: bool,
+    /// The port it listens on.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+}
+
+impl Default for HttpSpec {
+    fn default() -> Self {
+        Self { enabled: true, port: 4318 }
+    }
+}
+
+/// When a chunk is sealed and how it is compressed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+#[schemars(transform = rules::attach_chunk)]
+pub struct ChunkSpec {
+    /// The size at which a chunk is sealed, such as `50M`.
+    #[schemars(schema_with = "quantity::schema")]
+    pub max_bytes: Quantity,
+    /// The age in seconds at which a chunk is sealed, full or not; at most a week.
+    #[schemars(range(min = 1, max = 604_800))]
+    pub max_age_seconds: i64,
+    /// How the lines of a chunk are compressed.
+    pub compression: Compression,
+}
+
+impl Default for ChunkSpec {
+    fn default() -> Self {
+        Self { max_bytes: Quantity::Text("50M".to_owned()), max_age_seconds: 3600, compression: Compression::default() }
+    }
+}
+
+/// When chunks are deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+#[schemars(transform = rules::attach_retention)]
+pub struct RetentionSpec {
+    /// The size that all chunks together may have, at least five times `chunk.maxBytes`, such as `1G`.
+    #[schemars(schema_with = "quantity::schema")]
+    pub max_bytes: Quantity,
+    /// The age in seconds above which a chunk is deleted, at most ten years; without it, chunks of any age are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i64", range(min = 1, max = 315_360_000))]
+    pub max_age_seconds: Option<i64>,
+    /// Everything captured before this instant is deleted once; takes effect only while `state` is `Stopped`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "instant_schema")]
+    pub clear_before: Option<Timestamp>,
+}
+
+impl Default for RetentionSpec {
+    fn default() -> Self {
+        Self { max_bytes: Quantity::Text("1G".to_owned()), max_age_seconds: None, clear_before: None }
+    }
+}
+
+/// What becomes of chunks whose writer is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RecoverySpec {
+    /// For how many seconds nobody may have written to a chunk in progress before it is recovered; at most a week.
+    #[schemars(range(min = 1, max = 604_800))]
+    pub inactive_seconds: i64,
+}
+
+impl Default for RecoverySpec {
+    fn default() -> Self {
+        Self { inactive_seconds: 600 }
+    }
+}
+
+/// Returns the schema of the list of signals: a set of the one signal there is.
+fn signals_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "items": { "type": "string", "enum": ["Traces"] },
+        "minItems": 1,
+        "maxItems": 1,
+        "x-kubernetes-list-type": "set"
+    })
+}
+
+/// Returns the schema of an instant in RFC 3339.
+fn instant_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "format": "date-time" })
+}

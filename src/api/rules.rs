@@ -1,0 +1,296 @@
+//! What a schema cannot say: each rule as CEL for the API server and as a function for
+//! this process, side by side under one message.
+//!
+//! CEL rules are evaluated against defaults before nested defaults are filled in, so
+//! every rule guards with `has()`; otherwise the API server refuses the definition.
+//! `tests/crd.rs` runs both sides over one table of cases.
+
+use schemars::Schema;
+use serde_json::{Value, json};
+
+use super::capture::TraceCaptureSpec;
+use super::quantity::Quantity;
+use super::storage::{AccessMode, DeletionPolicy, StorageSpec};
+use super::transitions::TRANSITIONS;
+
+/// What the API server checks of `metadata.name`; locally `ids::CaptureId` does.
+pub(super) const NAME_CEL: &str =
+    "size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')";
+
+/// What is said of a name that is no DNS label.
+pub(super) const NAME_MESSAGE: &str =
+    "the name must be a DNS label: 1 to 63 of a-z, 0-9 and `-`, with a letter or digit at both ends";
+
+/// How many chunks the retention limit must have room for: deleting a whole chunk at a
+/// time then frees at most a fifth of what is kept.
+const MIN_CHUNKS_KEPT: u64 = 5;
+
+/// The largest size of all chunks together, and of a volume: `1P`.
+const MAX_RETENTION_BYTES: u64 = 1_000_000_000_000_000;
+
+/// One rule about a capture.
+pub(super) struct Rule {
+    /// The object in whose schema the CEL stands.
+    at: &'static str,
+    /// The field of that object which is to be changed, with a leading dot.
+    field: &'static str,
+    /// The rule for the API server.
+    cel: &'static str,
+    /// What is wrong and what to do.
+    pub(super) message: &'static str,
+    /// What the rule looks at: it says nothing while one of these has a fault of its own.
+    pub(super) reads: &'static [&'static str],
+    /// The rule for this process.
+    pub(super) holds: fn(&TraceCaptureSpec) -> bool,
+}
+
+impl Rule {
+    /// Returns the path of the field that is to be changed.
+    pub(super) fn path(&self) -> String {
+        format!("{}{}", self.at, self.field)
+    }
+}
+
+/// Writes the rule that a field, if present, is a whole number of bytes within bounds.
+///
+/// The pattern comes first: it holds off what quantities may be but sizes may not
+/// (`100m`, `1e3`, `0.5Gi`, `-1`), so that the comparison never fails.
+macro_rules! size_cel {
+    ($field:literal, $min:literal, $max:literal) => {
+        concat!(
+            "!has(self.",
+            $field,
+            ") || (string(self.",
+            $field,
+            ").matches('^[0-9]{1,19}(k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$') && quantity(string(self.",
+            $field,
+            ")).compareTo(quantity('",
+            $min,
+            "')) >= 0 && quantity(string(self.",
+            $field,
+            ")).compareTo(quantity('",
+            $max,
+            "')) <= 0)"
+        )
+    };
+}
+
+/// Writes what is said of a field that breaks the rule of [`size_cel`].
+macro_rules! size_message {
+    ($min:literal, $max:literal, $example:literal) => {
+        concat!("write a whole number of bytes from ", $min, " to ", $max, ", such as `", $example, "`")
+    };
+}
+
+/// The rules about one capture.
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        at: "spec.receiver",
+        field: ".maxRequestBytes",
+        cel: size_cel!("maxRequestBytes", "1Ki", "1Gi"),
+        message: size_message!("1Ki", "1Gi", "64Mi"),
+        reads: &["spec.receiver.maxRequestBytes"],
+        holds: |spec| is_between(&spec.receiver.max_request_bytes, 1 << 10, 1 << 30),
+    },
+    Rule {
+        at: "spec.receiver",
+        field: "",
+        cel: "!has(self.grpc) || !has(self.grpc.enabled) || self.grpc.enabled \
+              || !has(self.http) || !has(self.http.enabled) || self.http.enabled",
+        message: "enable `grpc` or `http`; to refuse spans for a while set `spec.state: Stopped` instead",
+        reads: &["spec.receiver.grpc", "spec.receiver.http"],
+        holds: |spec| spec.receiver.grpc.enabled || spec.receiver.http.enabled,
+    },
+    Rule {
+        at: "spec.receiver",
+        field: ".http.port",
+        cel: "!has(self.grpc) || !has(self.grpc.port) || !has(self.http) || !has(self.http.port) \
+              || (has(self.grpc.enabled) && !self.grpc.enabled) || (has(self.http.enabled) && !self.http.enabled) \
+              || self.grpc.port != self.http.port",
+        message: "gRPC and HTTP cannot share a port: give one of them another, such as 4318",
+        reads: &["spec.receiver.grpc", "spec.receiver.http"],
+        holds: |spec| {
+            let (grpc, http) = (&spec.receiver.grpc, &spec.receiver.http);
+            !grpc.enabled || !http.enabled || grpc.port != http.port
+        },
+    },
+    Rule {
+        at: "spec.chunk",
+        field: ".maxBytes",
+        // Below 4 KiB a chunk would be headers, index and manifest, and no spans.
+        cel: size_cel!("maxBytes", "4Ki", "1T"),
+        message: size_message!("4Ki", "1T", "50M"),
+        reads: &["spec.chunk.maxBytes"],
+        holds: |spec| is_between(&spec.chunk.max_bytes, 4 << 10, 1_000_000_000_000),
+    },
+    Rule {
+        at: "spec.retention",
+        field: ".maxBytes",
+        cel: size_cel!("maxBytes", "20Ki", "1P"),
+        message: size_message!("20Ki", "1P", "1G"),
+        reads: &["spec.retention.maxBytes"],
+        holds: |spec| is_between(&spec.retention.max_bytes, 20 << 10, MAX_RETENTION_BYTES),
+    },
+    Rule {
+        at: "spec",
+        field: ".retention.maxBytes",
+        cel: "!has(self.retention) || !has(self.retention.maxBytes) || !has(self.chunk) || !has(self.chunk.maxBytes) \
+              || !string(self.retention.maxBytes).matches('^[0-9]{1,19}(k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$') \
+              || quantity(string(self.retention.maxBytes)).compareTo(quantity('1P')) > 0 \
+              || !string(self.chunk.maxBytes).matches('^[0-9]{1,19}(k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$') \
+              || quantity(string(self.chunk.maxBytes)).compareTo(quantity('1P')) > 0 \
+              || quantity(string(self.retention.maxBytes)).asInteger() / 5 \
+              >= quantity(string(self.chunk.maxBytes)).asInteger()",
+        message: "must be at least five times `spec.chunk.maxBytes`: raise it, or make the chunks smaller",
+        reads: &["spec.retention.maxBytes", "spec.chunk.maxBytes"],
+        holds: |spec| {
+            // Beyond the bounds the rules about each of the two say it, and CEL cannot divide.
+            let bounded = |size: &Quantity| size.bytes().filter(|bytes| bytes.0 <= MAX_RETENTION_BYTES);
+            match (bounded(&spec.retention.max_bytes), bounded(&spec.chunk.max_bytes)) {
+                (Some(kept), Some(chunk)) => kept.0 / MIN_CHUNKS_KEPT >= chunk.0,
+                _ => true,
+            }
+        },
+    },
+    Rule {
+        at: "spec",
+        field: ".storage.accessModes",
+        cel: "!has(self.collector) || !has(self.collector.replicas) || self.collector.replicas <= 1 \
+              || (has(self.storage) && (has(self.storage.claimName) \
+              || (has(self.storage.accessModes) && self.storage.accessModes.exists(m, m == 'ReadWriteMany'))))",
+        message: "more than one replica shares the volume: set `[ReadWriteMany]` and a storage class that offers it, \
+                  name such a claim in `spec.storage.claimName`, or set `spec.collector.replicas: 1`",
+        reads: &["spec.collector.replicas", "spec.storage.claimName", "spec.storage.accessModes"],
+        holds: |spec| {
+            let shared = spec.storage.access_modes.as_ref().is_some_and(|m| m.contains(&AccessMode::ReadWriteMany));
+            spec.collector.replicas <= 1 || spec.storage.claim_name.is_some() || shared
+        },
+    },
+    Rule {
+        at: "spec.storage",
+        field: ".claimName",
+        cel: "!has(self.claimName) || !(has(self.storageClassName) || has(self.accessModes) || has(self.size))",
+        message: "an existing claim brings its own class, access modes and size: remove `claimName`, or remove \
+                  `storageClassName`, `accessModes` and `size`",
+        reads: &["spec.storage.claimName"],
+        holds: |spec| spec.storage.claim_name.is_none() || !describes_claim(&spec.storage),
+    },
+    Rule {
+        at: "spec.storage",
+        field: ".claimName",
+        cel: "!has(self.claimName) \
+              || self.claimName.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
+        message: "write the name of a persistent volume claim: a-z, 0-9, `-` and `.`, with a letter or digit at both \
+                  ends of each part",
+        reads: &["spec.storage.claimName"],
+        holds: |spec| spec.storage.claim_name.as_deref().is_none_or(is_subdomain),
+    },
+    Rule {
+        at: "spec.storage",
+        field: ".storageClassName",
+        cel: "!has(self.storageClassName) || self.storageClassName == '' \
+              || self.storageClassName.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
+        message: "write the name of a storage class: a-z, 0-9, `-` and `.`, with a letter or digit at both ends of \
+                  each part",
+        reads: &["spec.storage.storageClassName"],
+        holds: |spec| {
+            spec.storage.storage_class_name.as_deref().is_none_or(|class| class.is_empty() || is_subdomain(class))
+        },
+    },
+    Rule {
+        at: "spec.storage",
+        field: ".subPath",
+        cel: "!has(self.subPath) || has(self.claimName)",
+        message: "a directory can only be chosen within a claim that exists: set `claimName`, or remove `subPath`",
+        reads: &["spec.storage.subPath", "spec.storage.claimName"],
+        holds: |spec| spec.storage.sub_path.is_none() || spec.storage.claim_name.is_some(),
+    },
+    Rule {
+        at: "spec.storage",
+        field: ".subPath",
+        cel: "!has(self.subPath) || !self.subPath.matches('^/|(^|/)[.][.](/|$)')",
+        message: "write a relative path without `..`, such as `captures/checkout`",
+        reads: &["spec.storage.subPath"],
+        holds: |spec| {
+            let stays_inside = |path: &str| !path.starts_with('/') && path.split('/').all(|part| part != "..");
+            spec.storage.sub_path.as_deref().is_none_or(stays_inside)
+        },
+    },
+    Rule {
+        at: "spec.storage",
+        field: ".size",
+        cel: size_cel!("size", "1M", "1P"),
+        message: size_message!("1M", "1P", "2Gi"),
+        reads: &["spec.storage.size"],
+        holds: |spec| spec.storage.size.as_ref().is_none_or(|size| is_between(size, 1_000_000, MAX_RETENTION_BYTES)),
+    },
+    Rule {
+        at: "spec.storage",
+        field: ".deletionPolicy",
+        cel: "!has(self.deletionPolicy) || self.deletionPolicy != 'Delete' || !has(self.claimName)",
+        message: "a claim that was not made here is never deleted: set `Retain`, or remove `claimName`",
+        reads: &["spec.storage.deletionPolicy", "spec.storage.claimName"],
+        holds: |spec| spec.storage.deletion_policy != DeletionPolicy::Delete || spec.storage.claim_name.is_none(),
+    },
+];
+
+/// Adds the rules of `spec` to its schema.
+pub(super) fn attach_spec(schema: &mut Schema) {
+    attach(schema, "spec");
+}
+
+/// Adds the rules of `spec.receiver` to its schema.
+pub(super) fn attach_receiver(schema: &mut Schema) {
+    attach(schema, "spec.receiver");
+}
+
+/// Adds the rules of `spec.chunk` to its schema.
+pub(super) fn attach_chunk(schema: &mut Schema) {
+    attach(schema, "spec.chunk");
+}
+
+/// Adds the rules of `spec.retention` to its schema.
+pub(super) fn attach_retention(schema: &mut Schema) {
+    attach(schema, "spec.retention");
+}
+
+/// Adds the rules of `spec.storage`, also those about changes, to its schema.
+pub(super) fn attach_storage(schema: &mut Schema) {
+    attach(schema, "spec.storage");
+}
+
+fn attach(schema: &mut Schema, at: &str) {
+    let mut validations: Vec<Value> =
+        RULES.iter().filter(|rule| rule.at == at).map(|rule| entry(rule.cel, rule.message, rule.field)).collect();
+    if at == "spec.storage" {
+        validations.extend(TRANSITIONS.iter().map(|rule| entry(rule.cel, rule.message, rule.field)));
+    }
+    schema.insert("x-kubernetes-validations".to_owned(), Value::Array(validations));
+}
+
+fn entry(cel: &str, message: &str, field: &str) -> Value {
+    let mut entry = json!({ "rule": cel, "message": message });
+    if !field.is_empty() {
+        entry.as_object_mut().map(|entry| entry.insert("fieldPath".to_owned(), field.into()));
+    }
+    entry
+}
+
+fn is_between(quantity: &Quantity, min: u64, max: u64) -> bool {
+    quantity.bytes().is_some_and(|size| (min..=max).contains(&size.0))
+}
+
+fn describes_claim(storage: &StorageSpec) -> bool {
+    storage.storage_class_name.is_some() || storage.access_modes.is_some() || storage.size.is_some()
+}
+
+/// Tells whether `text` is an RFC 1123 subdomain; the schema bounds its length.
+fn is_subdomain(text: &str) -> bool {
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    text.split('.').all(is_part)
+}
