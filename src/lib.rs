@@ -3,6 +3,8 @@
 //! The map of the crate, from top to bottom; an import only ever points down
 //! (`ARCHITECTURE.md` says why, `tests/architecture.rs` keeps it so).
 
+pub mod collector;
+
 pub mod settings;
 
 pub mod api;

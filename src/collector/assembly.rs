@@ -1,0 +1,294 @@
+//! Puts a collector together and takes it apart again in stages.
+//!
+//! Downstream parts start first and end last: the appender reads the queue until every
+//! connection is closed, so whatever was received is answered before the chunk is sealed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use prometheus_client::registry::Registry;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+use super::appender::{Appender, Place};
+use super::describe::Sources;
+use super::health::{Health, StorageHealth};
+use super::intake::Intake;
+use super::keeper::{self, Keeper};
+use super::queue::{QueueSender, queue};
+use super::server::{ConnectionLimits, Receiver};
+use super::wake::{Waker, wake};
+use super::web::{self, AccessToken, CaptureSource, Hosts, WebContext, WebLimits};
+use crate::archive::bundle::{Bundles, Pins};
+use crate::archive::committed::Committed;
+use crate::archive::fs::{Fs, Lock, LockError, is_full};
+use crate::archive::layout::{self, Step, Unfit};
+use crate::clock::Clock;
+use crate::ids::{CaptureId, Incarnation, WriterId};
+use crate::settings::{CollectorSettings, LiveSettings, ReceiveSettings};
+use crate::shutdown::Shutdown;
+use crate::telemetry::chain;
+use crate::telemetry::metrics::{ReceiveMetrics, StorageMetrics, WebMetrics};
+
+/// How many bytes of lines may wait for the appender: two groups, so that one fills while the other syncs.
+const QUEUE_BYTES: usize = 64 << 20;
+
+/// How long connections have to finish what is in flight.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long the appender has for the rest of the queue and the seal.
+const SEAL_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long running downloads may go on once everything else has ended.
+const SERVE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Why a data directory could not be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The directory cannot hold chunks.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    /// The lock was not taken: another process writes there under the same name, or the lock file cannot be written.
+    #[error(transparent)]
+    Locked(#[from] LockError),
+    /// The system gives no random numbers.
+    #[error("cannot draw a random number")]
+    Random,
+    /// A thread could not be started.
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// A data directory that this process may write to, under a name that no other process uses.
+pub struct Storage {
+    place: Place,
+    /// Full where the volume is at the start: clients are told so before the first of them fails.
+    health: Health,
+    /// None where the filesystem knows no locks.
+    _lock: Option<Lock>,
+}
+
+impl Storage {
+    /// Prepares and probes the directory and takes the writer's lock.
+    ///
+    /// # Errors
+    /// [`OpenError`]; retrying helps once what it names was mended.
+    pub fn open(fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, data_dir: &Path, writer: WriterId) -> Result<Self, OpenError> {
+        let unfit = |source| Unfit { dir: data_dir.to_owned(), step: Step::Directories, source };
+        fs.create_dir_all(data_dir).map_err(unfit)?;
+        let lock = match Lock::acquire(&layout::lock_path(data_dir, &writer)) {
+            Ok(lock) => Some(lock),
+            // Two writers of one name would still not share a chunk.
+            Err(error @ LockError::Unsupported { .. }) => {
+                warn!(%error, "going on without: see to it that no other process writes under this name");
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let health = Health::new();
+        match layout::prepare(&*fs, data_dir, &writer) {
+            // Retention has to run to make room, and it runs in here.
+            Err(error) if is_full(&error.source) => {
+                warn!(%error, "starting on a full volume");
+                health.set(StorageHealth::Full { message: chain(&error) });
+            }
+            prepared => prepared?,
+        }
+        let (incarnation, device) = (incarnation()?, layout::device(&*fs, data_dir)?);
+        let data_dir: PathBuf = data_dir.to_owned();
+        let place = Place { fs, data_dir, device, writer, incarnation, clock, committed: Committed::new() };
+        Ok(Self { place, health, _lock: lock })
+    }
+}
+
+/// Draws the number that tells this life of the writer from all others.
+fn incarnation() -> Result<Incarnation, OpenError> {
+    let mut bytes = [0; 2];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes).map_err(|_| OpenError::Random)?;
+    Ok(Incarnation(u16::from_be_bytes(bytes)))
+}
+
+/// What of a running collector can be changed.
+#[derive(Debug, Clone)]
+pub struct Controls {
+    live: Arc<ArcSwap<LiveSettings>>,
+    receive: Arc<ArcSwap<ReceiveSettings>>,
+    keeper: Waker,
+}
+
+impl Controls {
+    /// Takes up other settings, from the next request and the next chunk on.
+    pub fn apply(&self, live: LiveSettings) {
+        self.receive.store(Arc::new(live.receive()));
+        self.live.store(Arc::new(live));
+        // Limits of retention and recovery hold at once, not from the next sweep on.
+        self.keeper.wake();
+    }
+}
+
+/// The web address of a collector, opened but not yet served.
+pub struct Web {
+    /// The open address.
+    pub listener: TcpListener,
+    /// What requests have to carry.
+    pub token: AccessToken,
+    /// Where a user finds the token.
+    pub token_hint: &'static str,
+    /// The names under which it may be reached.
+    pub hosts: Hosts,
+}
+
+/// A running collector.
+pub struct Collector {
+    controls: Controls,
+    receiving: Shutdown,
+    serving: Shutdown,
+    appender_ended: oneshot::Receiver<()>,
+    queue: QueueSender,
+    keeper: Waker,
+    _storage: Storage,
+}
+
+impl Collector {
+    /// Recovers what earlier lives of this writer left, and starts every part; spans are taken from now on.
+    ///
+    /// # Errors
+    /// [`OpenError::Thread`].
+    pub fn start(
+        storage: Storage,
+        settings: CollectorSettings,
+        receiver: Receiver,
+        web: Web,
+    ) -> Result<Self, OpenError> {
+        let mut registry = Registry::with_prefix("tracecapture");
+        let requests = ReceiveMetrics::default();
+        requests.register(&mut registry);
+        let stored = StorageMetrics::register(&mut registry);
+        let live = settings.live;
+        let (waker, sleeper) = wake();
+        let controls = Controls {
+            receive: Arc::new(ArcSwap::from_pointee(live.receive())),
+            live: Arc::new(ArcSwap::from_pointee(live)),
+            keeper: waker.clone(),
+        };
+        let sources = Sources {
+            settings: Arc::clone(&controls.live),
+            inventory: Arc::default(),
+            health: storage.health.clone(),
+            received: requests.clone(),
+            stored,
+        };
+        let place = storage.place.clone();
+        let pins = Pins::new(Arc::clone(&place.clock));
+        let mut keeper = Keeper::new(place.clone(), &sources, pins.clone());
+        // Before anything is received, so that what a crash left is there for the first download.
+        keeper.sweep();
+        spawn_thread("keeper", move || keeper.run(&sleeper))?;
+        let (queue, submissions) = queue(QUEUE_BYTES);
+        let appender = Appender::new(place.clone(), &sources, waker.clone());
+        let (ended, appender_ended) = oneshot::channel();
+        spawn_thread("appender", move || {
+            appender.run(&submissions);
+            // Dropping it says the same, also when the thread panics.
+            drop(ended);
+        })?;
+        let (receiving, serving) = (Shutdown::new(), Shutdown::new());
+        let intake = Intake::new(Arc::clone(&controls.receive), queue.clone(), requests, receiving.clone());
+        receiver.serve(Arc::new(intake), ConnectionLimits::default(), &receiving);
+        serve_web(web, &place, settings.id, sources, pins, registry, &serving);
+        Ok(Self { controls, receiving, serving, appender_ended, queue, keeper: waker, _storage: storage })
+    }
+
+    /// Returns what can be changed while it runs.
+    pub fn controls(&self) -> Controls {
+        self.controls.clone()
+    }
+
+    /// Waits until the appender ends on its own, which it never should.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn failed(&mut self) {
+        // Nothing is ever sent: the channel closes when the thread ends.
+        let _ = (&mut self.appender_ended).await;
+    }
+
+    /// Answers what was received, seals the growing chunk, and ends.
+    ///
+    /// Returns whether the chunk was sealed in time; what was acknowledged is safe in any case.
+    pub async fn drain(self) -> bool {
+        let Self { controls, receiving, serving, appender_ended, queue, keeper, .. } = self;
+        let received = receiving.stop("receiving", DRAIN_LIMIT).await;
+        queue.close();
+        let sealed = tokio::time::timeout(SEAL_LIMIT, appender_ended).await.is_ok();
+        if sealed {
+            info!("drained");
+        } else {
+            error!("the chunk could not be sealed in time; the next start recovers it");
+        }
+        // With the last waker the keeper ends; nothing depends on when.
+        drop((keeper, controls));
+        serving.stop("serving", SERVE_LIMIT).await;
+        // A peer that says nothing must not make a failure of an end in which nothing was lost.
+        if !received {
+            warn!("some connections did not end in time; what they had sent in full was answered");
+        }
+        sealed
+    }
+}
+
+/// Serves the HTTP API in tasks of `serving`.
+fn serve_web(
+    web: Web,
+    place: &Place,
+    id: CaptureId,
+    sources: Sources,
+    pins: Pins,
+    mut registry: Registry,
+    serving: &Shutdown,
+) {
+    let Web { listener, token, token_hint, hosts } = web;
+    let metrics = WebMetrics::default();
+    metrics.register(&mut registry);
+    let bundles = Bundles::new(Arc::clone(&place.fs), &place.data_dir, id, place.committed.clone());
+    let began_empty = sources.inventory.load().chunks.is_empty();
+    let (described, stopped, ready, cleared) = (sources.clone(), sources.clone(), sources.health, place.clone());
+    let capture = CaptureSource {
+        bundles: Arc::new(bundles),
+        pins,
+        describe: Arc::new(move || described.describe()),
+        is_stopped: Arc::new(move || stopped.is_stopped()),
+        clear: Arc::new(move |before| keeper::clear(&cleared, before)),
+    };
+    let context = WebContext {
+        captures: vec![capture],
+        token,
+        token_hint,
+        hosts,
+        clock: Arc::clone(&place.clock),
+        metrics,
+        render_metrics: Arc::new(move || {
+            let mut text = String::new();
+            // Writing to a string cannot fail.
+            let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
+            text
+        }),
+        ready: Arc::new(move || match ready.storage() {
+            StorageHealth::Ok => Ok(()),
+            StorageHealth::Full { message } | StorageHealth::Failed { message } => Err(message),
+        }),
+        began_empty,
+        limits: WebLimits::default(),
+    };
+    let stage = serving.clone();
+    serving.spawn("web", async move { web::serve(listener, context, stage).await });
+}
+
+fn spawn_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
+    thread::Builder::new().name(name.to_owned()).spawn(work).map(drop).map_err(OpenError::Thread)
+}

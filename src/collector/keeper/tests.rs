@@ -1,0 +1,228 @@
+//! The keeper's sweeps over volumes that are full, shared, and littered.
+
+use std::io::Write;
+use std::sync::Mutex;
+
+use super::*;
+use crate::archive::fs::{EIO, Effect, Fault, Fs as _, Op, SimFs};
+use crate::clock::Clock;
+use crate::collector::testing::{BEGIN, CHUNKS, DATA, World, small_chunks};
+use crate::units::ByteSize;
+
+/// Stores so many chunks of one group each, one per minute.
+fn world_with(n_chunks: usize) -> World {
+    let mut world = World::new();
+    world.set(|live| live.chunk.max_bytes = ByteSize(1));
+    // Too little for a reserve.
+    world.fs.set_capacity(Some(1 << 20));
+    for _ in 0..n_chunks {
+        world.group().unwrap();
+        world.clock.advance(Duration::from_mins(1));
+    }
+    world.fs.set_capacity(None);
+    assert_eq!(world.chunks().len(), n_chunks);
+    world
+}
+
+/// Returns the sequence numbers of the chunks that are there.
+fn left(world: &World) -> Vec<u32> {
+    world.chunks().iter().map(|(name, _)| name.sequence()).collect()
+}
+
+fn evicted(world: &World, cause: &'static str) -> u64 {
+    world.stored.evicted.get_or_create(&CauseLabel { cause }).get()
+}
+
+#[test]
+fn size_and_age_delete_the_oldest_first() {
+    let world = world_with(10);
+    let (mut keeper, inventory) = world.keeper();
+    let one = world.used() / 10;
+    world.set(|live| live.retention.max_bytes = ByteSize(one * 7 + one / 2));
+    keeper.sweep();
+    assert_eq!((left(&world), evicted(&world, "size")), ((4..=10).collect(), 3));
+    assert_eq!(inventory.load().chunks.len(), 7);
+    // Chunk 4 was begun three minutes after the first; ten minutes have passed since that one.
+    world.set(|live| live.retention.max_age = Some(Duration::from_secs(5 * 60 + 30)));
+    keeper.sweep();
+    assert_eq!((left(&world), evicted(&world, "age")), ((6..=10).collect(), 2));
+}
+
+#[test]
+fn a_wall_clock_that_jumps_back_deletes_nothing_by_age() {
+    let world = world_with(4);
+    world.set(|live| live.retention.max_age = Some(Duration::from_secs(1)));
+    world.clock.set_wall(BEGIN.saturating_sub(Duration::from_hours(1_000)));
+    world.keeper().0.sweep();
+    assert_eq!(left(&world).len(), 4);
+    world.clock.set_wall(BEGIN);
+    world.clock.advance(Duration::from_hours(1));
+    world.keeper().0.sweep();
+    assert_eq!((left(&world).len(), evicted(&world, "age")), (0, 4));
+}
+
+#[test]
+fn retention_makes_room_where_not_a_byte_is_free() {
+    let world = world_with(10);
+    let one = world.used() / 10;
+    world.set(|live| live.chunk.max_bytes = ByteSize(one));
+    world.fs.set_capacity(Some(world.used()));
+    let before = world.fs.ops().len();
+    world.keeper().0.sweep();
+    assert!((1..=2).contains(&evicted(&world, "volume")), "{:?}", left(&world));
+    assert!(left(&world).ends_with(&[9, 10]) && !left(&world).contains(&1));
+    // Nothing that would need room was tried.
+    let needs_room = |op: &&Op| matches!(op, Op::Create | Op::Write | Op::Rename);
+    assert_eq!(world.fs.ops()[before..].iter().find(needs_room), None);
+}
+
+#[test]
+fn pinned_chunks_are_spared_until_their_download_ends() {
+    let world = world_with(6);
+    let (mut keeper, _) = world.keeper();
+    let pin = world.pins.hold(world.chunks().into_iter().take(2).map(|(name, _)| name));
+    let limit = world.used() / 6 * 3;
+    world.set(|live| live.retention.max_bytes = ByteSize(limit));
+    keeper.sweep();
+    assert_eq!(left(&world), [1, 2]);
+    // What is pinned goes when something else is over the limit, and it is free again.
+    pin.release();
+    world.clock.advance(Duration::from_mins(1));
+    world.set(|live| live.retention.max_bytes = ByteSize(limit / 3));
+    keeper.sweep();
+    assert!(!left(&world).contains(&1), "{:?}", left(&world));
+}
+
+/// A volume with a chunk that the first life left open, and the next life on it.
+fn leftover() -> World {
+    let mut first = World::new();
+    first.fs.set_capacity(Some(1 << 20));
+    first.group().unwrap();
+    let mut second = World::on(first.fs.clone(), 2, small_chunks());
+    second.acknowledged = first.acknowledged;
+    second
+}
+
+#[test]
+fn recovery_that_found_no_room_is_tried_again() {
+    let world = leftover();
+    let (mut keeper, _) = world.keeper();
+    world.fs.set_capacity(Some(world.used()));
+    keeper.sweep();
+    assert_eq!((world.stored.recovery_failures.get(), world.chunks()[0].1), (1, ChunkState::Recovering));
+    world.fs.set_capacity(None);
+    keeper.sweep();
+    assert_eq!(world.stored.recovery_failures.get(), 1, "a second try comes too soon");
+    world.clock.advance(small_chunks().recovery.inactive);
+    keeper.sweep();
+    assert_eq!((world.stored.recovered.get(), world.chunks()[0].1), (1, ChunkState::Sealed));
+    world.check_acknowledged("recovered");
+    assert_eq!(world.fs.paths().len(), 1, "nothing is left over: {:?}", world.fs.paths());
+}
+
+#[test]
+fn the_growing_chunk_is_left_alone_however_long_it_is_idle() {
+    let mut world = leftover();
+    world.set(|live| live.chunk.max_bytes = ByteSize(1 << 20));
+    let (mut keeper, _) = world.keeper();
+    world.group().unwrap();
+    for _ in 0..5 {
+        keeper.sweep();
+        world.clock.advance(small_chunks().recovery.inactive);
+    }
+    let states: Vec<_> = world.chunks().into_iter().map(|(_, state)| state).collect();
+    assert_eq!(states, [ChunkState::Sealed, ChunkState::InProgress]);
+    assert_eq!(world.group(), Ok(()));
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_for_a_while_is_swept_later() {
+    let world = leftover();
+    let (mut keeper, inventory) = world.keeper();
+    world.fs.fail(Fault { at: world.fs.ops().len() as u64, times: 1, kind: EIO, effect: Effect::None });
+    keeper.sweep();
+    assert_eq!((inventory.load().chunks.len(), world.stored.recovered.get()), (0, 0));
+    keeper.sweep();
+    assert_eq!((inventory.load().chunks.len(), world.stored.recovered.get()), (1, 1));
+}
+
+/// Collects what is logged on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// Logs what `work` says, and returns how many lines hold `wanted`.
+    fn lines_with(wanted: &str, work: impl FnOnce()) -> usize {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, work);
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        text.lines().filter(|line| line.contains(wanted)).count()
+    }
+}
+
+#[test]
+fn foreign_files_are_named_once_and_left_alone() {
+    let world = leftover();
+    let (mut keeper, inventory) = world.keeper();
+    let foreign = [format!("{CHUNKS}/core.1234"), format!("{DATA}/quarantine/notes.txt")];
+    for path in &foreign {
+        world.fs.put(path, b"x");
+    }
+    let named = Log::lines_with("left alone", || (0..5).for_each(|_| keeper.sweep()));
+    assert_eq!((named, inventory.load().foreign.len()), (2, 2));
+    world.fs.remove(foreign[0].as_ref()).unwrap();
+    keeper.sweep();
+    world.fs.put(&foreign[0], b"y");
+    assert_eq!(Log::lines_with("left alone", || keeper.sweep()), 1, "one that comes back is news");
+    assert!(foreign.iter().all(|path| world.fs.content(path).is_some()));
+}
+
+#[test]
+fn clearing_removes_what_was_begun_before_and_nothing_else() {
+    let mut world = world_with(4);
+    world.set(|live| live.chunk.max_bytes = ByteSize(1 << 20));
+    world.group().unwrap();
+    let third = world.chunks()[2].0.started();
+    let cleared = clear(&world.place, third).unwrap();
+    assert_eq!((cleared.chunks, left(&world)), (2, vec![3, 4, 5]));
+    assert_eq!(clear(&world.place, third).unwrap(), Cleared::default());
+    let all = clear(&world.place, world.clock.now()).unwrap();
+    assert_eq!((all.chunks, left(&world)), (2, vec![5]), "the growing chunk stays");
+}
+
+#[test]
+fn clearing_says_where_it_failed_and_can_be_repeated() {
+    let world = world_with(2);
+    let removal = |fs: &SimFs| fs.ops().len() as u64 + 4;
+    let now = world.clock.now();
+    world.fs.fail(Fault { at: removal(&world.fs), times: 1, kind: EIO, effect: Effect::None });
+    let failed = clear(&world.place, now);
+    assert!(failed.is_err(), "{:?}", world.fs.ops());
+    clear(&world.place, now).unwrap();
+    assert_eq!(left(&world), Vec::<u32>::new());
+}
+
+#[test]
+fn settings_clear_only_a_stopped_capture() {
+    let world = world_with(3);
+    let (mut keeper, _) = world.keeper();
+    world.set(|live| live.retention.clear_before = Some(world.clock.now()));
+    keeper.sweep();
+    assert_eq!(left(&world).len(), 3);
+    world.set(|live| live.state = State::Stopped);
+    keeper.sweep();
+    assert_eq!((left(&world).len(), evicted(&world, "clear")), (0, 3));
+}

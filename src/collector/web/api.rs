@@ -1,0 +1,305 @@
+//! From a request to its answer: host, token, route, resource.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tracing::info;
+
+use super::access::{Principal, is_cross_origin};
+use super::conditions::Conditions;
+use super::download::Asked;
+use super::downloads::Downloads;
+use super::problem::Problem;
+use super::route::{Query, Resource, Route};
+use super::stream::WebBody;
+use super::{CaptureSource, WebContext};
+use crate::archive::bundle::ListedChunk;
+use crate::archive::manifest::TimeRange;
+use crate::archive::name::ChunkState;
+use crate::archive::snapshot::{Filter, Scope};
+use crate::ids::{CaptureId, TraceId};
+use crate::shutdown::Shutdown;
+use crate::telemetry::metrics::WebLabels;
+
+/// What a bundle's query may hold.
+const BUNDLE_QUERY: [&str; 5] = ["since", "until", "service", "traceId", "snapshot"];
+
+/// What a request is answered with.
+pub(super) struct App {
+    pub(super) context: WebContext,
+    pub(super) downloads: Arc<Downloads>,
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) shutdown: Shutdown,
+}
+
+impl App {
+    pub(super) fn new(context: WebContext, shutdown: Shutdown) -> Self {
+        let permits = Arc::new(Semaphore::new(context.limits.downloads));
+        let downloads = Arc::new(Downloads::new(context.began_empty));
+        Self { context, downloads, permits, shutdown }
+    }
+
+    /// Answers a request, whatever it is.
+    pub(super) async fn respond<B>(self: &Arc<Self>, request: Request<B>) -> Response<WebBody> {
+        let (head, _) = request.into_parts();
+        let head = Request::from_parts(head, ());
+        let route = Route::parse(head.uri().path());
+        let label = route.as_ref().map_or("none", Route::label);
+        let mut response = match self.answer(&head, route).await {
+            Ok(response) => response,
+            Err(problem) => problem.into_response(),
+        };
+        let fixed = [
+            (CACHE_CONTROL, "private, no-store, no-transform"),
+            (REFERRER_POLICY, "no-referrer"),
+            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        ];
+        for (name, value) in fixed {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        let labels = WebLabels { route: label, status: response.status().as_u16() };
+        self.context.metrics.requests.get_or_create(&labels).inc();
+        response
+    }
+
+    async fn answer(self: &Arc<Self>, head: &Request<()>, route: Option<Route>) -> Result<Response<WebBody>, Problem> {
+        // Probes come without a token and by whatever address the node uses; they say nothing.
+        match route {
+            Some(Route::Live) => return Ok(text(StatusCode::OK, "ok\n".to_owned())),
+            Some(Route::Ready) => return Ok(self.readiness()),
+            _ => {}
+        }
+        if !self.context.hosts.admit(head.uri(), head.headers()) {
+            let detail = "this address is not reached under that host name: use `localhost` or the address itself";
+            return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "UnknownHost", detail));
+        }
+        let principal = self.context.token.admit(head.headers()).ok_or_else(|| self.unauthenticated())?;
+        match route.ok_or_else(Problem::not_found)? {
+            Route::Live | Route::Ready => Err(Problem::not_found()),
+            Route::Metrics => {
+                only_get(head)?;
+                let mut response = text(StatusCode::OK, (self.context.render_metrics)());
+                let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+                response.headers_mut().insert(CONTENT_TYPE, kind);
+                Ok(response)
+            }
+            Route::Captures => {
+                only_get(head)?;
+                let captures: Vec<_> = self.context.captures.iter().map(identify).collect();
+                Ok(json_response(&json!({ "captures": captures })))
+            }
+            Route::Capture(id, resource) => {
+                let source = self.capture(&id)?;
+                let (label, who) = (Route::Capture(id.clone(), resource.clone()).label(), principal.clone());
+                let answer = self.resource(head, principal, source, resource).await;
+                audit(&who, &id, label, &answer);
+                answer
+            }
+        }
+    }
+
+    async fn resource(
+        self: &Arc<Self>,
+        head: &Request<()>,
+        principal: Principal,
+        source: CaptureSource,
+        resource: Resource,
+    ) -> Result<Response<WebBody>, Problem> {
+        if resource == Resource::Chunks && head.method() == Method::DELETE {
+            return self.clear(head, &principal, source).await;
+        }
+        only_get(head)?;
+        let query = head.uri().query().unwrap_or_default();
+        let (scope, query) = match resource {
+            Resource::Bundle => {
+                let query = Query::parse(query, &BUNDLE_QUERY)?;
+                (Scope::Bundle(query.filter.clone()), query)
+            }
+            Resource::Chunk(name) => (Scope::Chunk(name), Query::parse(query, &["snapshot"])?),
+            Resource::Manifest => {
+                let filter = Query::parse(query, &BUNDLE_QUERY)?;
+                return self.manifest(source, filter).await;
+            }
+            Resource::Trace(id) => {
+                let Query { filter, .. } = Query::parse(query, &["since", "until", "service"])?;
+                return self.trace(source, Filter { trace_id: Some(id), ..filter }, id).await;
+            }
+            Resource::Summary => return self.summary(source).await,
+            Resource::Chunks => return self.chunks(source).await,
+        };
+        let (method, uri) = (head.method().clone(), head.uri().clone());
+        let conditions = Conditions::of(head.headers());
+        let snapshot = query.snapshot;
+        self.download(Asked { principal, source, scope, snapshot, conditions, method, uri }).await
+    }
+
+    async fn summary(&self, source: CaptureSource) -> Result<Response<WebBody>, Problem> {
+        let mut summary = identify(&source);
+        let described = self.shutdown.blocking(move || (source.describe)()).await;
+        if let (Value::Object(summary), Value::Object(described)) = (&mut summary, described) {
+            summary.extend(described);
+        }
+        Ok(json_response(&summary))
+    }
+
+    async fn chunks(&self, source: CaptureSource) -> Result<Response<WebBody>, Problem> {
+        let chunks = self.shutdown.blocking(move || source.bundles.chunks()).await?;
+        Ok(json_response(&json!({ "chunks": chunks.iter().map(show).collect::<Vec<_>>() })))
+    }
+
+    async fn manifest(&self, source: CaptureSource, query: Query) -> Result<Response<WebBody>, Problem> {
+        let Query { filter, snapshot, .. } = query;
+        let made = self.shutdown.blocking(move || {
+            let scope = Scope::Bundle(filter);
+            let snapshot = match &snapshot {
+                Some(token) => source.bundles.resolve(token, &scope)?,
+                None => source.bundles.freeze(&scope)?,
+            };
+            source.bundles.lay_out(snapshot)
+        });
+        Ok(json_bytes(made.await?.manifest().to_vec()))
+    }
+
+    async fn trace(&self, source: CaptureSource, filter: Filter, id: TraceId) -> Result<Response<WebBody>, Problem> {
+        let _permit = self.permits.try_acquire().map_err(|_| Problem::busy())?;
+        let found = self.shutdown.blocking(move || {
+            let snapshot = source.bundles.freeze(&Scope::Bundle(filter.clone()))?;
+            source.bundles.trace_json(&snapshot, &filter)
+        });
+        let missing = || Problem::new(StatusCode::NOT_FOUND, "NoSuchTrace", format!("no span of trace {id} is stored"));
+        Ok(json_bytes(found.await?.ok_or_else(missing)?))
+    }
+
+    async fn clear(
+        &self,
+        head: &Request<()>,
+        principal: &Principal,
+        source: CaptureSource,
+    ) -> Result<Response<WebBody>, Problem> {
+        if is_cross_origin(head.uri(), head.headers()) {
+            let detail = "a page of another origin may not change anything here";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "CrossOrigin", detail));
+        }
+        let before = Query::parse(head.uri().query().unwrap_or_default(), &["before"])?.before;
+        let before = before.ok_or_else(|| {
+            Problem::bad_request("`before` is missing: everything captured before that time is removed")
+        })?;
+        let capture = source.bundles.capture().clone();
+        let cleared = self.shutdown.blocking(move || (source.is_stopped)().then(|| (source.clear)(before))).await;
+        let running = || {
+            let detail = "a running capture is not cleared: set `state: Stopped` first";
+            Problem::new(StatusCode::CONFLICT, "CaptureRunning", detail)
+        };
+        let cleared = cleared.ok_or_else(running)?.map_err(|error| {
+            tracing::error!(error = %crate::telemetry::chain(&error), "cannot clear a capture");
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "ClearFailed",
+                "cannot clear the capture: see the log, then try again",
+            )
+        })?;
+        let super::Cleared { chunks, bytes } = cleared;
+        info!(target: "audit", principal = principal.0, capture = %capture, %before, chunks, bytes, "capture cleared");
+        Ok(json_response(&json!({ "deletedChunks": chunks, "deletedBytes": bytes })))
+    }
+
+    fn readiness(&self) -> Response<WebBody> {
+        match (self.context.ready)() {
+            Ok(()) => text(StatusCode::OK, "ok\n".to_owned()),
+            Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+        }
+    }
+
+    fn capture(&self, id: &CaptureId) -> Result<CaptureSource, Problem> {
+        let found = self.context.captures.iter().find(|source| source.bundles.capture() == id);
+        found.cloned().ok_or_else(Problem::not_found)
+    }
+
+    fn unauthenticated(&self) -> Problem {
+        self.context.metrics.unauthenticated.inc();
+        let detail = format!("send `Authorization: Bearer TOKEN`: {}", self.context.token_hint);
+        Problem::new(StatusCode::UNAUTHORIZED, "Unauthenticated", detail)
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    }
+}
+
+/// Writes the audit line of an answer that is complete by now; that of a download is written when it ends.
+fn audit(principal: &Principal, capture: &CaptureId, route: &'static str, answer: &Result<Response<WebBody>, Problem>) {
+    let (status, bytes) = match answer {
+        Ok(response) => match response.body() {
+            WebBody::Full(body) => (response.status(), body.as_ref().map_or(0, Bytes::len)),
+            WebBody::Download(_) => return,
+        },
+        Err(problem) => (problem.status, 0),
+    };
+    info!(
+        target: "audit",
+        principal = principal.0,
+        capture = %capture,
+        route,
+        status = status.as_u16(),
+        bytes,
+        "request answered"
+    );
+}
+
+fn only_get(head: &Request<()>) -> Result<(), Problem> {
+    let allow = match Route::parse(head.uri().path()) {
+        Some(Route::Capture(_, Resource::Chunks)) => "GET, HEAD, DELETE",
+        _ => "GET, HEAD",
+    };
+    if matches!(*head.method(), Method::GET | Method::HEAD) { Ok(()) } else { Err(Problem::method_not_allowed(allow)) }
+}
+
+/// Returns what identifies a capture, and where its bundle is.
+fn identify(source: &CaptureSource) -> Value {
+    let id = source.bundles.capture();
+    json!({
+        "namespace": id.namespace(),
+        "name": id.name(),
+        "bundle": format!("/api/v1/captures/{id}/bundle.tar"),
+    })
+}
+
+fn show(chunk: &ListedChunk) -> Value {
+    let state = match chunk.state {
+        ChunkState::Sealed => "sealed",
+        ChunkState::InProgress => "inProgress",
+        ChunkState::Recovering => "recovering",
+    };
+    json!({
+        "chunk": chunk.name.to_string(),
+        "state": state,
+        "started": chunk.name.started(),
+        "bytes": chunk.bytes,
+        "frames": chunk.counts.frames,
+        "lines": chunk.counts.lines,
+        "items": chunk.counts.items,
+        "times": chunk.counts.times.map(|(start, end)| TimeRange { start, end }),
+    })
+}
+
+fn json_response(value: &Value) -> Response<WebBody> {
+    let mut json = value.to_string().into_bytes();
+    json.push(b'\n');
+    json_bytes(json)
+}
+
+fn json_bytes(json: Vec<u8>) -> Response<WebBody> {
+    with_type(StatusCode::OK, "application/json", json)
+}
+
+fn text(status: StatusCode, text: String) -> Response<WebBody> {
+    with_type(status, "text/plain; charset=utf-8", text.into_bytes())
+}
+
+fn with_type(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Response<WebBody> {
+    let mut response = Response::new(WebBody::full(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert::<HeaderName>(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}

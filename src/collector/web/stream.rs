@@ -1,0 +1,200 @@
+//! Response bodies; that of a download reads on a thread of its own, and ends in one audit line.
+
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tracing::{info, warn};
+
+use super::downloads::Key;
+use super::downloads::{Downloads, Sent};
+use crate::archive::bundle::{BundleError, BundleReader, Pin as ChunkPin};
+use crate::archive::snapshot::Token;
+use crate::clock::Clock;
+use crate::telemetry::metrics::{DownloadLabels, WebMetrics};
+
+/// Bytes read and sent at a time: large enough that a call costs nothing beside its copy.
+const PIECE: usize = 256 << 10;
+
+/// Pieces read ahead, so that the disk and the network work at the same time.
+const AHEAD: usize = 3;
+
+/// The body of a response.
+pub(super) enum WebBody {
+    /// All of it is at hand.
+    Full(Option<Bytes>),
+    /// It is read while it is sent.
+    Download(Box<Download>),
+}
+
+/// A body that is read while it is sent.
+pub(super) struct Download {
+    pieces: Receiver<Result<Bytes, BundleError>>,
+    record: Record,
+}
+
+/// What is known about a download: written to the log when its body is dropped, however it ends.
+pub(super) struct Record {
+    pub(super) key: Key,
+    pub(super) token: Option<Token>,
+    /// The bytes of the snapshot that are asked for.
+    pub(super) range: Range<u64>,
+    pub(super) content_len: u64,
+    /// How many of them were handed to the connection.
+    pub(super) sent: u64,
+    pub(super) failed: bool,
+    pub(super) downloads: Arc<Downloads>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: WebMetrics,
+    pub(super) pin: Option<ChunkPin>,
+    /// Dropped with the record: then another download may begin.
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+impl WebBody {
+    pub(super) fn full(bytes: Bytes) -> Self {
+        Self::Full(Some(bytes))
+    }
+
+    pub(super) fn empty() -> Self {
+        Self::Full(None)
+    }
+}
+
+impl Download {
+    /// Makes the body of a download and the work that fills it.
+    pub(super) fn new(reader: BundleReader, record: Record) -> (Self, impl FnOnce() + Send + 'static) {
+        let (sender, pieces) = channel(AHEAD);
+        let range = record.range.clone();
+        record.metrics.downloads_running.inc();
+        record.note(range.start);
+        (Self { pieces, record }, move || fill(reader, range, &sender))
+    }
+
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if self.record.missing() == 0 {
+            return Poll::Ready(None);
+        }
+        self.pieces.poll_recv(context).map(|piece| {
+            Some(match piece {
+                Some(Ok(bytes)) => {
+                    self.record.advance(bytes.len() as u64);
+                    Ok(bytes)
+                }
+                // An error ends the connection: a client must never take a part for the whole.
+                Some(Err(error)) => {
+                    self.record.failed = true;
+                    warn!(error = &error as &dyn std::error::Error, "download broken off");
+                    Err(io::Error::other(error))
+                }
+                None => Err(io::ErrorKind::UnexpectedEof.into()),
+            })
+        })
+    }
+}
+
+/// Reads a range piece by piece until its receiver is gone.
+fn fill(mut reader: BundleReader, range: Range<u64>, sender: &Sender<Result<Bytes, BundleError>>) {
+    let mut at = range.start;
+    while at < range.end {
+        let len = usize::try_from(range.end - at).unwrap_or(PIECE).min(PIECE);
+        let mut piece = vec![0; len];
+        let read = reader.read_at(at, &mut piece).map(|n| {
+            // Shorter only at the end of the bundle, which a range never passes.
+            piece.truncate(n);
+            Bytes::from(piece)
+        });
+        let ended = read.as_ref().map_or(true, |bytes| bytes.len() < len);
+        if sender.blocking_send(read).is_err() || ended {
+            return;
+        }
+        at += len as u64;
+    }
+}
+
+impl Record {
+    fn missing(&self) -> u64 {
+        (self.range.end - self.range.start).saturating_sub(self.sent)
+    }
+
+    fn advance(&mut self, n: u64) {
+        self.sent += n;
+        self.metrics.download_bytes.inc_by(n);
+        if let Some(pin) = &self.pin {
+            pin.touch();
+        }
+        self.note(self.range.start + self.sent);
+    }
+
+    /// Remembers how far the snapshot was sent.
+    fn note(&self, position: u64) {
+        if let Some(token) = &self.token {
+            let sent = Sent { position, of: self.content_len };
+            self.downloads.note(&self.key, token, sent, self.clock.monotonic());
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let complete = self.missing() == 0;
+        let outcome = match (complete, self.failed) {
+            (true, _) => "complete",
+            (false, true) => "failed",
+            (false, false) => "cut",
+        };
+        self.metrics.downloads_running.dec();
+        self.metrics.downloads.get_or_create(&DownloadLabels { outcome }).inc();
+        let pin = self.pin.take();
+        if let Some(pin) = pin.filter(|_| complete && self.range.end == self.content_len) {
+            pin.release();
+        }
+        info!(
+            target: "audit",
+            principal = self.key.principal.0,
+            capture = %self.key.capture,
+            range = %format_args!("{}-{}/{}", self.range.start, self.range.end, self.content_len),
+            bytes = self.sent,
+            complete,
+            outcome,
+            "download ended"
+        );
+    }
+}
+
+impl Body for WebBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match &mut *self {
+            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Download(download) => {
+                download.poll_piece(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Full(bytes) => bytes.is_none(),
+            Self::Download(download) => download.record.missing() == 0,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(match self {
+            Self::Full(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
+            Self::Download(download) => download.record.missing(),
+        })
+    }
+}
