@@ -3,6 +3,9 @@
 //! The map of the crate, from top to bottom; an import only ever points down
 //! (`ARCHITECTURE.md` says why, `tests/architecture.rs` keeps it so).
 
+pub mod cli;
+pub mod tools;
+
 pub mod collector;
 
 pub mod settings;

@@ -1,0 +1,145 @@
+//! `tracecapture cat`: the OTLP JSON lines of archives, or those spans that a filter keeps.
+
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::ops::ControlFlow;
+
+use super::args::CatArgs;
+use super::exit::{ExitCode, Failure};
+use super::output::OutputError;
+use super::reading::{failure, read_all, warn};
+use crate::archive::index::FrameRef;
+use crate::archive::read::{Damage, Event, Visitor};
+use crate::otlp::lines::LineFilter;
+
+/// Bytes collected before stdout is written: whole frames pass by anyway.
+const BUFFER: usize = 64 * 1024;
+
+/// Writes the lines of the paths to stdout.
+///
+/// Returns [`ExitCode::NotFound`] where the filter keeps nothing, and [`ExitCode::Integrity`] where bytes
+/// that were vouched for could not be written because they are damaged; all others were.
+///
+/// # Errors
+/// A [`Failure`] where a path cannot be read, after the others were written, or stdout cannot be written.
+pub fn run(args: &CatArgs) -> Result<ExitCode, Failure> {
+    let CatArgs { paths, since, until, service, trace_id, limits } = args;
+    let filter = LineFilter { since: *since, until: *until, service: service.clone(), trace_id: *trace_id };
+    let mut cat = Cat::new(filter, BufWriter::with_capacity(BUFFER, io::stdout().lock()));
+    let errors = read_all(paths, limits, &mut cat);
+    cat.flush();
+    let Cat { output, has_written, is_damaged, .. } = cat;
+    match output {
+        Output::Open(_) => {}
+        // Whoever read has all they wanted, as `head` has.
+        Output::ReaderGone => return Ok(ExitCode::Done),
+        Output::Failed(error) => return Err(Failure::new(ExitCode::Failed, OutputError::from(error))),
+    }
+    match failure(errors) {
+        Some(failure) if is_damaged => {
+            failure.print("tracecapture");
+            Ok(ExitCode::Integrity)
+        }
+        Some(failure) if has_written => Err(failure.with_code(ExitCode::Partial)),
+        Some(failure) => Err(failure),
+        None if is_damaged => Ok(ExitCode::Integrity),
+        None if has_written => Ok(ExitCode::Done),
+        None => Ok(ExitCode::NotFound),
+    }
+}
+
+/// Where lines go.
+enum Output<W> {
+    Open(W),
+    ReaderGone,
+    Failed(io::Error),
+}
+
+struct Cat<W> {
+    filter: LineFilter,
+    output: Output<W>,
+    /// The lines of one frame that pass, reused.
+    passed: Vec<u8>,
+    chunk: String,
+    has_written: bool,
+    is_damaged: bool,
+}
+
+impl<W: Write> Cat<W> {
+    fn new(filter: LineFilter, output: W) -> Self {
+        let output = Output::Open(output);
+        Self { filter, output, passed: Vec::new(), chunk: String::new(), has_written: false, is_damaged: false }
+    }
+
+    /// Writes those of the lines that pass.
+    fn lines(&mut self, lines: &[u8]) -> ControlFlow<()> {
+        if self.filter.is_empty() {
+            return self.write(lines);
+        }
+        let mut passed = std::mem::take(&mut self.passed);
+        passed.clear();
+        for line in lines.split_inclusive(|&b| b == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+            if let Err(error) = self.filter.apply(line, &mut passed) {
+                self.damaged(&format!("{error}: {}", String::from_utf8_lossy(line.get(..80).unwrap_or(line))));
+            }
+        }
+        let flow = self.write(&passed);
+        self.passed = passed;
+        flow
+    }
+
+    fn write(&mut self, lines: &[u8]) -> ControlFlow<()> {
+        if lines.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        self.has_written = true;
+        self.attempt(|output| output.write_all(lines))
+    }
+
+    fn flush(&mut self) {
+        let _ = self.attempt(W::flush);
+    }
+
+    fn attempt(&mut self, write: impl FnOnce(&mut W) -> io::Result<()>) -> ControlFlow<()> {
+        let Output::Open(output) = &mut self.output else { return ControlFlow::Break(()) };
+        match write(output) {
+            Ok(()) => return ControlFlow::Continue(()),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => self.output = Output::ReaderGone,
+            Err(error) => self.output = Output::Failed(error),
+        }
+        ControlFlow::Break(())
+    }
+
+    fn damaged(&mut self, what: &str) {
+        self.is_damaged = true;
+        warn(&format!("`{}`: {what}", self.chunk));
+    }
+}
+
+impl<W: Write> Visitor for Cat<W> {
+    fn wants(&mut self, frame: &FrameRef) -> bool {
+        let LineFilter { since, until, service, trace_id } = &self.filter;
+        let facts = &frame.trailer.facts;
+        facts.may_overlap(*since, *until)
+            && service.as_ref().is_none_or(|service| facts.may_have_service(service))
+            && trace_id.is_none_or(|id| facts.trace_ids.may_contain(&id))
+    }
+
+    fn event(&mut self, event: Event<'_>) -> ControlFlow<()> {
+        match event {
+            Event::Begin { name, .. } => name.clone_into(&mut self.chunk),
+            Event::Frame { lines: Some(lines), .. } | Event::Lines { lines, .. } => return self.lines(lines),
+            Event::Damage(Damage { span, what }) => {
+                self.damaged(&format!("bytes {} to {} are left out: {what}", span.start, span.end));
+            }
+            Event::End { complete: false } => self.damaged("it is cut short, what follows is missing"),
+            // The unfinished tail of a chunk that is being written was promised to nobody.
+            Event::Torn(_)
+            | Event::End { complete: true }
+            | Event::Frame { lines: None, .. }
+            | Event::Index(_)
+            | Event::Manifest(_)
+            | Event::BundleManifest(_) => {}
+        }
+        ControlFlow::Continue(())
+    }
+}

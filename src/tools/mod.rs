@@ -1,0 +1,19 @@
+//! What a person runs in a terminal: one file per command, and what the commands share.
+
+pub mod args;
+pub mod capture_file;
+pub mod cat;
+pub mod completion;
+pub mod crd;
+pub mod escape;
+pub mod exit;
+pub mod output;
+pub mod progress;
+pub mod reading;
+pub mod recover;
+pub mod run;
+pub mod stats;
+pub mod validate;
+pub mod verify;
+pub mod version;
+pub mod watch;
