@@ -1,0 +1,79 @@
+//! The end of a process: SIGTERM under load, and a second signal while it drains.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use crate::archive::{assert_holds, capture, chunks};
+use crate::client::{Client, post_one, wait_until};
+use crate::load::{Load, SMALL, Shape};
+use crate::support::Run;
+
+#[test]
+fn sigterm_under_load_answers_whatever_it_stores_and_seals() {
+    for compression in ["Zstd", "None"] {
+        let scratch = tempfile::tempdir().unwrap();
+        let data_dir = scratch.path().join("data");
+        let capture = capture(scratch.path(), &format!("{{chunk: {{compression: {compression}}}}}"));
+        let run = Run::start(&["-f", &capture, "--data-dir", data_dir.to_str().unwrap()]);
+        let mut loads =
+            [Load::start(run.http(), 4, SMALL), Load::start(run.http(), 2, Shape { n_spans: 50, filler: 500 })];
+        for load in &loads {
+            load.wait_for_more(200);
+        }
+        assert!(run.terminate().success());
+        let mut acknowledged = loads[0].join();
+        acknowledged.extend(loads[1].join());
+        assert_eq!(chunks(&data_dir, ".inprogress"), Vec::<String>::new());
+        assert_eq!(chunks(&data_dir, ".tar").len(), 1);
+        let found = assert_holds(&data_dir, &acknowledged);
+        // A span that is stored but was not acknowledged is a request that was taken and not answered.
+        assert_eq!(found.len(), acknowledged.len());
+    }
+}
+
+#[test]
+fn a_request_that_is_under_way_is_taken_to_its_end_before_the_process_ends() {
+    let scratch = tempfile::tempdir().unwrap();
+    let data_dir = scratch.path().join("data");
+    let run = Run::start(&["--data-dir", data_dir.to_str().unwrap()]);
+    let id = crate::client::next_id();
+    let body = crate::client::request(&[id], 0);
+    let len = body.len().to_string();
+    let mut client = Client::connect(run.http()).unwrap();
+    let headers =
+        [("content-type", "application/x-protobuf"), ("content-length", len.as_str()), ("expect", "100-continue")];
+    client.begin("POST /v1/traces", &headers, b"").unwrap();
+    assert_eq!(client.head().unwrap().status, 100, "now the request is being read");
+    run.signal("TERM");
+    wait_until("nobody is let in any more", || TcpStream::connect(run.http().trim_start_matches("http://")).is_err());
+    client.send(&body).unwrap();
+    let head = client.head().unwrap();
+    assert_eq!(client.body(head).unwrap().status, 200);
+    assert!(run.wait().success());
+    assert_holds(&data_dir, &[id].into());
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_and_nothing_acknowledged_is_lost() {
+    let scratch = tempfile::tempdir().unwrap();
+    let data_dir = scratch.path().join("data");
+    let args = ["--data-dir", data_dir.to_str().unwrap()];
+    let run = Run::start(&args);
+    let (id, stored) = post_one(&run);
+    assert_eq!(stored.status, 200);
+    // A client that never ends its request: the drain waits for it.
+    let mut slow = TcpStream::connect(run.http().trim_start_matches("http://")).unwrap();
+    slow.write_all(b"POST /v1/traces HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-protobuf\r\n").unwrap();
+    slow.write_all(b"content-length: 100\r\nexpect: 100-continue\r\n\r\n").unwrap();
+    let mut begun = [0; 12];
+    std::io::Read::read_exact(&mut slow, &mut begun).unwrap();
+    run.signal("TERM");
+    wait_until("nobody is let in any more", || TcpStream::connect(run.http().trim_start_matches("http://")).is_err());
+    let asked = std::time::Instant::now();
+    run.signal("INT");
+    let status = run.wait();
+    assert_eq!(status.code(), Some(130));
+    assert!(asked.elapsed().as_secs() < 5, "it took {:?}", asked.elapsed());
+    assert!(Run::start(&args).terminate().success());
+    assert_holds(&data_dir, &[id].into());
+}
