@@ -1,0 +1,44 @@
+# The daily commands; `just` lists them.
+
+# Lists the recipes.
+default:
+    @just --list --unsorted
+
+# Formats the sources.
+fmt:
+    cargo fmt
+
+# What clippy and the documentation build find.
+lint:
+    cargo clippy --all-targets -- -D warnings
+    RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --lib
+
+# Every test that needs neither a cluster nor other software.
+test:
+    cargo test
+
+# kill -9 at random instants, with what was counted.
+crash:
+    cargo test --test crash_kill -- --nocapture
+
+# SDKs, curl, tar, zstd and the Collector's reader against the release binary.
+interop:
+    tests/interop/run
+
+# The performance figures of this machine; workloads such as `B1 B4`, default all.
+load *workloads:
+    benches/run-load {{ workloads }}
+
+# Writes the custom resource definition anew.
+crd:
+    cargo run --quiet -- crd > target/tracecaptures.yaml
+    mkdir -p crds
+    mv target/tracecaptures.yaml crds/tracecaptures.yaml
+
+# Licences, duplicates and advisories of the dependencies (needs cargo-deny).
+deny:
+    cargo deny check
+
+# Exactly what CI runs.
+check:
+    bash .ci/run
