@@ -6,6 +6,8 @@
 //!
 //! A process that began on a directory with chunks, or has forgotten entries, cannot tell whether a client began
 //! with a snapshot that it does not know. It then takes only downloads for candidates that were cut before its eyes.
+//! What stays possible: a client that began with an unknown snapshot, and another of the same token that was cut since,
+//! within [`IN_FLIGHT`] of the same position. Who names the snapshot is safe from that, too.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};

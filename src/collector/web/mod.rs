@@ -6,7 +6,7 @@
 //!
 //! # Invariants
 //! - A response never continues another snapshot than the one its client began with: the entity tag *is* the
-//!   snapshot, and a range without any validator is matched with what was sent before, or refused.
+//!   snapshot, and a range without any validator is matched with what was sent before, or refused (`downloads` says how far that can be trusted).
 //! - A capture whose snapshot does not fit into a token (chunks of very many writers) is sent without an entity tag and
 //!   without ranges: then a cut download starts anew.
 //! - Memory per download is a few pieces, whatever the capture's size; a client that stops reading is let go.
