@@ -37,6 +37,12 @@ impl Timestamp {
         Self(self.0 - self.0 % 1_000_000)
     }
 
+    /// Returns the instant `by` later, or the last one there is.
+    #[must_use]
+    pub fn saturating_add(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
     /// Returns the instant `by` earlier, or the epoch where that would be before it.
     #[must_use]
     pub fn saturating_sub(self, by: Duration) -> Self {

@@ -8,8 +8,10 @@ use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::pods::CollectorSpec;
 use super::quantity::{self, Quantity};
 use super::rules;
+use super::status::TraceCaptureStatus;
 use super::storage::StorageSpec;
 use crate::clock::Timestamp;
 use crate::ids::Signal;
@@ -24,6 +26,16 @@ use crate::ids::Signal;
     shortname = "tcap",
     category = "observability",
     namespaced,
+    status = "TraceCaptureStatus",
+    scale = r#"{"specReplicasPath": ".spec.collector.replicas", "statusReplicasPath": ".status.replicas", "labelSelectorPath": ".status.selector"}"#,
+    selectable = ".spec.state",
+    printcolumn = r#"{"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type=='Ready')].status", "description": "Whether a span sent now would land on the disk"}"#,
+    printcolumn = r#"{"name": "Reason", "type": "string", "jsonPath": ".status.conditions[?(@.type=='Ready')].reason"}"#,
+    printcolumn = r#"{"name": "Used", "type": "integer", "jsonPath": ".status.storage.usedBytes", "description": "Bytes of all chunks"}"#,
+    printcolumn = r#"{"name": "Limit", "type": "integer", "jsonPath": ".status.storage.limitBytes", "description": "The limit that retention keeps, in bytes", "priority": 1}"#,
+    printcolumn = r#"{"name": "Last Span", "type": "date", "jsonPath": ".status.lastSpanTime"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#,
+    printcolumn = r#"{"name": "Bundle", "type": "string", "jsonPath": ".status.bundle.url", "priority": 1}"#,
     derive = "PartialEq",
     doc = "Captures every OTLP span sent to its endpoint durably in chunked tar files on a volume.",
     validation = Rule::new(rules::NAME_CEL).message(rules::NAME_MESSAGE)
@@ -33,6 +45,15 @@ use crate::ids::Signal;
 pub struct TraceCaptureSpec {
     /// Whether spans are taken in. `Stopped` refuses new spans; chunks, downloads and retention go on.
     pub state: State,
+    /// The capture stops by itself this many seconds after the object was created (on a single machine: after the
+    /// start), at most ten years; together with `endTime`, whichever comes first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i64", range(min = 1, max = 315_360_000))]
+    pub stop_after_seconds: Option<i64>,
+    /// The capture stops by itself at this instant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "instant_schema")]
+    pub end_time: Option<Timestamp>,
     /// When a client gets its answer: `Sync` after the spans are on the disk, `Write` once the operating system has them.
     pub durability: Durability,
     /// The signals that are captured.
@@ -50,12 +71,16 @@ pub struct TraceCaptureSpec {
     pub recovery: RecoverySpec,
     /// The volume; without meaning on a single machine.
     pub storage: StorageSpec,
+    /// Whether what was captured can be downloaded.
+    pub download: DownloadSpec,
 }
 
 impl Default for TraceCaptureSpec {
     fn default() -> Self {
         Self {
             state: State::default(),
+            stop_after_seconds: None,
+            end_time: None,
             durability: Durability::default(),
             signals: vec![Signal::Traces],
             collector: CollectorSpec::default(),
@@ -64,6 +89,7 @@ impl Default for TraceCaptureSpec {
             retention: RetentionSpec::default(),
             recovery: RecoverySpec::default(),
             storage: StorageSpec::default(),
+            download: DownloadSpec::default(),
         }
     }
 }
@@ -100,21 +126,6 @@ pub enum Compression {
     None,
 }
 
-/// The pods of a capture.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase")]
-pub struct CollectorSpec {
-    /// How many collector pods share the volume. More than one needs a volume that many nodes can write.
-    #[schemars(range(min = 1, max = 64))]
-    pub replicas: i32,
-}
-
-impl Default for CollectorSpec {
-    fn default() -> Self {
-        Self { replicas: 1 }
-    }
-}
-
 /// The OTLP endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
@@ -127,6 +138,8 @@ pub struct ReceiverSpec {
     /// The largest request, after decompression, such as `64Mi`.
     #[schemars(schema_with = "quantity::schema")]
     pub max_request_bytes: Quantity,
+    /// Which web pages may send spans.
+    pub cors: CorsSpec,
 }
 
 impl Default for ReceiverSpec {
@@ -135,6 +148,7 @@ impl Default for ReceiverSpec {
             grpc: GrpcSpec::default(),
             http: HttpSpec::default(),
             max_request_bytes: Quantity::Text("64Mi".to_owned()),
+            cors: CorsSpec::default(),
         }
     }
 }
@@ -171,6 +185,35 @@ pub struct HttpSpec {
 impl Default for HttpSpec {
     fn default() -> Self {
         Self { enabled: true, port: 4318 }
+    }
+}
+
+/// Which web pages may send spans.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CorsSpec {
+    /// The origins of these pages, such as `https://shop.example.com`; `*` stands for every one, an empty list for none.
+    #[schemars(schema_with = "origins_schema")]
+    pub allowed_origins: Vec<String>,
+}
+
+impl Default for CorsSpec {
+    fn default() -> Self {
+        Self { allowed_origins: vec!["*".to_owned()] }
+    }
+}
+
+/// Whether what was captured can be downloaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DownloadSpec {
+    /// `false` refuses every download of chunks and bundles, also to those who may.
+    pub enabled: bool,
+}
+
+impl Default for DownloadSpec {
+    fn default() -> Self {
+        Self { enabled: true }
     }
 }
 
@@ -241,6 +284,16 @@ fn signals_schema(_: &mut SchemaGenerator) -> Schema {
         "items": { "type": "string", "enum": ["Traces"] },
         "minItems": 1,
         "maxItems": 1,
+        "x-kubernetes-list-type": "set"
+    })
+}
+
+/// Returns the schema of the list of origins: a set.
+fn origins_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "items": { "type": "string", "minLength": 1, "maxLength": 256 },
+        "maxItems": 32,
         "x-kubernetes-list-type": "set"
     })
 }

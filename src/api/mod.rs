@@ -11,22 +11,31 @@
 //! - Only a check makes a [`ValidCapture`], so whoever holds one need not check again.
 
 mod capture;
+mod conditions;
 mod fault;
+pub mod grant;
+pub mod names;
+mod pods;
 mod quantity;
 mod read;
+pub mod report;
 mod rules;
 mod schema;
+mod status;
 mod storage;
 mod transitions;
 mod validate;
 
 pub use capture::{
-    ChunkSpec, CollectorSpec, Compression, Durability, GrpcSpec, HttpSpec, ReceiverSpec, RecoverySpec, RetentionSpec,
-    State, TraceCapture, TraceCaptureSpec,
+    ChunkSpec, Compression, CorsSpec, DownloadSpec, Durability, GrpcSpec, HttpSpec, ReceiverSpec, RecoverySpec,
+    RetentionSpec, State, TraceCapture, TraceCaptureSpec,
 };
+pub use conditions::{ConditionType, Reason, markdown as conditions_markdown};
 pub use fault::Fault;
+pub use pods::{CollectorSpec, EnvVar, ResourcesSpec};
 pub use quantity::Quantity;
 pub use read::{API_VERSION, parse};
 pub use schema::crd_yaml;
+pub use status::{BundleStatus, EndpointsStatus, ReceivedStatus, StorageStatus, TraceCaptureStatus};
 pub use storage::{AccessMode, DeletionPolicy, StorageSpec};
-pub use validate::{Chunk, Receiver, Retention, ValidCapture, validate};
+pub use validate::{Chunk, Origin, Receiver, Retention, ValidCapture, validate};

@@ -20,11 +20,23 @@ const DEFAULT_NAMESPACE: &str = "default";
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidCapture {
     id: CaptureId,
+    origin: Origin,
     spec: TraceCaptureSpec,
     receiver: Receiver,
     chunk: Chunk,
     retention: Retention,
     inactive: Duration,
+}
+
+/// What the API server added to an object; empty where the capture comes from a file that a person wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// Tells this object from all others of its name, earlier and later ones.
+    pub uid: Option<String>,
+    /// Counts the changes of the spec.
+    pub generation: Option<i64>,
+    /// When the object was created.
+    pub created: Option<Timestamp>,
 }
 
 /// The OTLP endpoint of a valid capture.
@@ -64,6 +76,19 @@ impl ValidCapture {
     /// Returns the namespace and the name.
     pub fn id(&self) -> &CaptureId {
         &self.id
+    }
+
+    /// Returns what the API server added.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Returns when the capture stops by itself; `started` stands for the creation of an object that no API server created.
+    pub fn stop_time(&self, started: Timestamp) -> Option<Timestamp> {
+        let created = self.origin.created.unwrap_or(started);
+        let after = self.spec.stop_after_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        let after = after.map(|seconds| created.saturating_add(Duration::from_secs(seconds)));
+        [after, self.spec.end_time].into_iter().flatten().min()
     }
 
     /// Returns what was checked.
@@ -146,6 +171,7 @@ pub(super) fn check(object: Value) -> Result<ValidCapture, Vec<Fault>> {
     let kept = schema::check(&schema::OBJECT, object, "", &mut findings);
     let Findings { mut faults, mut unreadable } = findings;
     unreadable.extend(faults.iter().map(|fault| fault.path.clone()));
+    let created = kept.as_ref().and_then(|object| object.pointer("/metadata/creationTimestamp")).cloned();
     let capture = kept.as_ref().map(essence).map(serde_json::from_value::<TraceCapture>);
     let capture = match capture {
         Some(Ok(capture)) => capture,
@@ -162,7 +188,13 @@ pub(super) fn check(object: Value) -> Result<ValidCapture, Vec<Fault>> {
             faults.push(Fault::new(rule.path(), rule.message));
         }
     }
-    match id.filter(|_| faults.is_empty()).and_then(|id| resolve(id, capture.spec)) {
+    let origin = Origin {
+        uid: capture.metadata.uid,
+        generation: capture.metadata.generation,
+        // In a form that the API server writes, or not taken: a person's file may hold anything here.
+        created: created.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok()),
+    };
+    match id.filter(|_| faults.is_empty()).and_then(|id| resolve(id, origin, capture.spec)) {
         Some(valid) => Ok(valid),
         None => Err(faults),
     }
@@ -174,11 +206,14 @@ pub(super) fn check(object: Value) -> Result<ValidCapture, Vec<Fault>> {
 /// forms are not ours to check: were it kept, a fault there would hide all others.
 fn essence(object: &Value) -> Value {
     let metadata = object.get("metadata");
-    let name_of = |field: &str| metadata.and_then(|metadata| metadata.get(field));
+    let text_of = |field: &str| metadata.and_then(|metadata| metadata.get(field)).filter(|value| value.is_string());
+    let generation = metadata.and_then(|metadata| metadata.get("generation")).filter(|value| value.is_i64());
     json!({
         "apiVersion": API_VERSION,
         "kind": KIND,
-        "metadata": { "name": name_of("name"), "namespace": name_of("namespace") },
+        "metadata": {
+            "name": text_of("name"), "namespace": text_of("namespace"), "uid": text_of("uid"), "generation": generation,
+        },
         "spec": object.get("spec").cloned().unwrap_or_else(|| json!({})),
     })
 }
@@ -204,7 +239,7 @@ fn overlap(a: &str, b: &str) -> bool {
 }
 
 /// Resolves the values; `None` only where a rule failed to refuse what has no value.
-fn resolve(id: CaptureId, spec: TraceCaptureSpec) -> Option<ValidCapture> {
+fn resolve(id: CaptureId, origin: Origin, spec: TraceCaptureSpec) -> Option<ValidCapture> {
     let seconds = |seconds: i64| u64::try_from(seconds).ok().map(Duration::from_secs);
     let port = |enabled: bool, port: i32| u16::try_from(port).ok().filter(|_| enabled);
     let receiver = Receiver {
@@ -223,5 +258,5 @@ fn resolve(id: CaptureId, spec: TraceCaptureSpec) -> Option<ValidCapture> {
         clear_before: spec.retention.clear_before,
     };
     let inactive = seconds(spec.recovery.inactive_seconds)?;
-    Some(ValidCapture { id, spec, receiver, chunk, retention, inactive })
+    Some(ValidCapture { id, origin, spec, receiver, chunk, retention, inactive })
 }

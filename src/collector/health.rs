@@ -2,26 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Serialize;
-
-/// The state of the storage as its last use showed it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
-#[serde(tag = "state", rename_all = "camelCase")]
-pub enum StorageHealth {
-    /// The last commit succeeded, or there was none yet.
-    #[default]
-    Ok,
-    /// The volume is full: clients are told to come back.
-    Full {
-        /// What the operating system said, and where.
-        message: String,
-    },
-    /// Writing, syncing or creating a chunk failed.
-    Failed {
-        /// What the operating system said, and where.
-        message: String,
-    },
-}
+pub use crate::api::report::StorageHealth;
 
 /// The storage's health, from the appender to whoever asks.
 #[derive(Debug, Clone, Default)]
