@@ -7,6 +7,7 @@ pub mod cli;
 pub mod tools;
 
 pub mod collector;
+pub mod operator;
 
 pub mod settings;
 
