@@ -59,7 +59,7 @@ impl Wanted {
         }
         // A position of any length is valid, and nothing that we have is as long as what a number holds.
         let number = |text: &str| {
-            let is_number = text.bytes().all(|b| b.is_ascii_digit());
+            let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
             is_number.then(|| text.parse::<u64>().unwrap_or(u64::MAX))
         };
         match (first.trim(), last.trim()) {

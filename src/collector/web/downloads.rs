@@ -119,7 +119,9 @@ mod tests {
     /// Sends each snapshot of service `a` so far, and looks for a position.
     fn check(sent: &[(u8, u64)], position: u64, expected: Result<u8, Unmatched>) {
         let downloads = Downloads::default();
-        sent.iter().for_each(|&(n, to)| downloads.note(&key("a"), Some(&token(n)), to));
+        for &(n, to) in sent {
+            downloads.note(&key("a"), Some(&token(n)), to);
+        }
         assert_eq!(downloads.find(&key("a"), position), expected.map(token), "{position} of {sent:?}");
         assert_eq!(downloads.find(&key("b"), position), Err(Unmatched::None));
     }
