@@ -69,6 +69,8 @@ pub struct Storage {
     place: Place,
     /// Full where the volume is at the start: clients are told so before the first of them fails.
     health: Health,
+    /// Whether no process had opened the directory before.
+    is_new: bool,
     /// None where the filesystem knows no locks.
     _lock: Option<Lock>,
 }
@@ -81,6 +83,7 @@ impl Storage {
     pub fn open(fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, data_dir: &Path, writer: WriterId) -> Result<Self, OpenError> {
         let unfit = |source| Unfit { dir: data_dir.to_owned(), step: Step::Directories, source };
         fs.create_dir_all(data_dir).map_err(unfit)?;
+        let is_new = layout::count_writers(&*fs, data_dir).is_ok_and(|n| n == 0);
         let lock = match Lock::acquire(&layout::lock_path(data_dir, &writer)) {
             Ok(lock) => Some(lock),
             // Two writers of one name would still not share a chunk.
@@ -102,7 +105,7 @@ impl Storage {
         let (incarnation, device) = (incarnation()?, layout::device(&*fs, data_dir)?);
         let data_dir: PathBuf = data_dir.to_owned();
         let place = Place { fs, data_dir, device, writer, incarnation, clock, committed: Committed::new() };
-        Ok(Self { place, health, _lock: lock })
+        Ok(Self { place, health, is_new, _lock: lock })
     }
 }
 
@@ -200,7 +203,7 @@ impl Collector {
         let (receiving, serving) = (Shutdown::new(), Shutdown::new());
         let intake = Intake::new(Arc::clone(&controls.receive), queue.clone(), requests, receiving.clone());
         receiver.serve(Arc::new(intake), ConnectionLimits::default(), &receiving);
-        serve_web(web, &place, settings.id, sources, pins, registry, &serving);
+        serve_web(web, &storage, settings.id, sources, pins, registry, &serving);
         Ok(Self { controls, receiving, serving, appender_ended, queue, keeper: waker, _storage: storage })
     }
 
@@ -245,7 +248,7 @@ impl Collector {
 /// Serves the HTTP API in tasks of `serving`.
 fn serve_web(
     web: Web,
-    place: &Place,
+    storage: &Storage,
     id: CaptureId,
     sources: Sources,
     pins: Pins,
@@ -253,11 +256,14 @@ fn serve_web(
     serving: &Shutdown,
 ) {
     let Web { listener, token, token_hint, hosts } = web;
+    let Storage { place, is_new, .. } = storage;
     let metrics = WebMetrics::default();
     metrics.register(&mut registry);
     let bundles = Bundles::new(Arc::clone(&place.fs), &place.data_dir, id, place.committed.clone());
-    let began_empty = sources.inventory.load().chunks.is_empty();
+    // What a copied directory holds may have been sent from where it was.
+    let began_empty = *is_new && sources.inventory.load().chunks.is_empty();
     let (described, stopped, ready, cleared) = (sources.clone(), sources.clone(), sources.health, place.clone());
+    let shared = place.clone();
     let capture = CaptureSource {
         bundles: Arc::new(bundles),
         pins,
@@ -282,7 +288,10 @@ fn serve_web(
             StorageHealth::Ok => Ok(()),
             StorageHealth::Full { message } | StorageHealth::Failed { message } => Err(message),
         }),
-        began_empty,
+        // Another process serves the same chunks, perhaps under the same name, from when its lock file is there.
+        is_only_sender: Arc::new(move || {
+            began_empty && layout::count_writers(&*shared.fs, &shared.data_dir).is_ok_and(|n| n == 1)
+        }),
         limits: WebLimits::default(),
     };
     let stage = serving.clone();

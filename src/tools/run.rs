@@ -18,7 +18,7 @@ use super::exit::{ExitCode, Failure};
 use super::output::write_stdout;
 use super::watch::{self, WatchError};
 use crate::api::ValidCapture;
-use crate::archive::fs::{LockError, RealFs};
+use crate::archive::fs::{Fs as _, LockError, RealFs};
 use crate::clock::SystemClock;
 use crate::collector::web::{AccessToken, Hosts};
 use crate::collector::{BindError, Collector, Controls, OpenError, Receiver, Storage, Web};
@@ -94,7 +94,7 @@ impl From<OpenError> for Failure {
     }
 }
 
-/// Runs until SIGTERM or ctrl-C; a second one ends the drain, too.
+/// Runs until SIGTERM, ctrl-C or the end of its terminal; a second one ends the drain, too.
 ///
 /// # Errors
 /// A [`Failure`] that says what could not be started.
@@ -230,11 +230,15 @@ impl Announcement<'_> {
 struct Stop {
     terminate: Signal,
     interrupt: Signal,
+    /// The terminal is gone; none where the process was told not to mind, as by `nohup`.
+    hangup: Option<Signal>,
 }
 
 impl Stop {
     fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        // To listen replaces what `nohup` set, so that is looked at before.
+        let hangup = if hangup_is_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())?, hangup })
     }
 
     /// Waits for one of them.
@@ -242,6 +246,29 @@ impl Stop {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            () = received(self.hangup.as_mut()) => {}
         }
+    }
+}
+
+/// Tells whether this process was started not to mind the end of its terminal.
+///
+/// Linux tells in `/proc`; elsewhere the answer is no. Source: `proc_pid_status(5)`, `SigIgn`.
+fn hangup_is_ignored() -> bool {
+    // All of it has less than two kilobytes.
+    let mut text = [0; 4096];
+    let read = RealFs.open(Path::new("/proc/self/status")).and_then(|file| file.read_at(&mut text, 0));
+    let text = String::from_utf8_lossy(text.get(..read.unwrap_or(0)).unwrap_or_default());
+    let mask = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
+}
+
+/// Waits for a signal; for ever where there is none to wait for.
+async fn received(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
     }
 }
