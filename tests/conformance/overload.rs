@@ -107,14 +107,15 @@ async fn r08_r19_too_much_in_flight_is_asked_to_come_back() {
 
 /// Announces a body of the largest size, and sends most of it, then a byte at a time, until the sender is dropped.
 fn slow_client(address: &str) -> (Receiver<()>, Sender<()>) {
-    let (mut connection, (has_sent, sent), (holder, held)) = (Connection::open(address), channel(), channel::<()>());
+    let (mut connection, (has_sent, sent), (holder, released)) =
+        (Connection::open(address), channel(), channel::<()>());
     thread::spawn(move || {
         let head = "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/json";
         connection.send(format!("{head}\r\ncontent-length: {MAX_BYTES}\r\n\r\n").as_bytes());
         // The last of them is refused itself, and its connection closed.
         connection.send_ignoring_close(&vec![b' '; HELD_BYTES]);
         has_sent.send(()).unwrap();
-        while held.recv_timeout(PACE) == Err(RecvTimeoutError::Timeout) {
+        while released.recv_timeout(PACE) == Err(RecvTimeoutError::Timeout) {
             connection.send_ignoring_close(b" ");
         }
     });
