@@ -179,6 +179,8 @@ impl<'s> Assembler<'s> {
             self.abandon_item(mark);
             self.end_line();
             self.begin_item();
+            // It is there already, so it must not be cut now.
+            self.out.bound(usize::MAX);
             self.out.raw(&item);
         }
         self.oversized += u64::from(self.is_line_too_long());

@@ -112,6 +112,8 @@ fn room_is_taken_before_it_is_used_and_lines_stay_the_same() {
         request(&[&[span(1), grown(1), span(2)]]),
         request(&[&[span(1), grown(250_000), span(2)]]),
         request(&[&vec![grown(20_000); 10]]),
+        // Lines that are split between items, with hardly any room left.
+        request(&[&vec![Span { name: "n".repeat(300_000), ..span(1) }; 8]]),
         resource(100),
         resource(10_000),
         resource(60_000),
