@@ -22,6 +22,7 @@ use super::intake::Intake;
 use super::keeper::{self, Keeper};
 use super::queue::{QueueSender, queue};
 use super::server::{ConnectionLimits, Receiver};
+use super::share::Share;
 use super::wake::{Waker, wake};
 use super::web::{self, AccessToken, CaptureSource, Hosts, WebContext, WebLimits};
 use crate::archive::bundle::{Bundles, Pins};
@@ -70,7 +71,7 @@ pub struct Storage {
     /// Full where the volume is at the start: clients are told so before the first of them fails.
     health: Health,
     /// None where the filesystem knows no locks.
-    _lock: Option<Lock>,
+    lock: Option<Lock>,
 }
 
 impl Storage {
@@ -102,7 +103,7 @@ impl Storage {
         let (incarnation, device) = (incarnation()?, layout::device(&*fs, data_dir)?);
         let data_dir: PathBuf = data_dir.to_owned();
         let place = Place { fs, data_dir, device, writer, incarnation, clock, committed: Committed::new() };
-        Ok(Self { place, health, _lock: lock })
+        Ok(Self { place, health, lock })
     }
 }
 
@@ -151,7 +152,6 @@ pub struct Collector {
     appender_ended: oneshot::Receiver<()>,
     queue: QueueSender,
     keeper: Waker,
-    _storage: Storage,
 }
 
 impl Collector {
@@ -165,6 +165,7 @@ impl Collector {
         receiver: Receiver,
         web: Web,
     ) -> Result<Self, OpenError> {
+        let Storage { place, health, lock } = storage;
         let mut registry = Registry::with_prefix("tracecapture");
         let requests = ReceiveMetrics::default();
         requests.register(&mut registry);
@@ -179,18 +180,18 @@ impl Collector {
         let sources = Sources {
             settings: Arc::clone(&controls.live),
             inventory: Arc::default(),
-            health: storage.health.clone(),
+            health,
+            share: Share::default(),
             received: requests.clone(),
             stored,
         };
-        let place = storage.place.clone();
         let pins = Pins::new(Arc::clone(&place.clock));
         let mut keeper = Keeper::new(place.clone(), &sources, pins.clone());
         // Before anything is received, so that what a crash left is there for the first download.
         keeper.sweep();
         spawn_thread("keeper", move || keeper.run(&sleeper))?;
         let (queue, submissions) = queue(QUEUE_BYTES);
-        let appender = Appender::new(place.clone(), &sources, waker.clone());
+        let appender = Appender::new(place.clone(), lock, &sources, waker.clone());
         let (ended, appender_ended) = oneshot::channel();
         spawn_thread("appender", move || {
             appender.run(&submissions);
@@ -201,7 +202,7 @@ impl Collector {
         let intake = Intake::new(Arc::clone(&controls.receive), queue.clone(), requests, receiving.clone());
         receiver.serve(Arc::new(intake), ConnectionLimits::default(), &receiving);
         serve_web(web, &place, settings.id, sources, pins, registry, &serving);
-        Ok(Self { controls, receiving, serving, appender_ended, queue, keeper: waker, _storage: storage })
+        Ok(Self { controls, receiving, serving, appender_ended, queue, keeper: waker })
     }
 
     /// Returns what can be changed while it runs.
@@ -222,7 +223,7 @@ impl Collector {
     ///
     /// Returns whether the chunk was sealed in time; what was acknowledged is safe in any case.
     pub async fn drain(self) -> bool {
-        let Self { controls, receiving, serving, appender_ended, queue, keeper, .. } = self;
+        let Self { controls, receiving, serving, appender_ended, queue, keeper } = self;
         let received = receiving.stop("receiving", DRAIN_LIMIT).await;
         queue.close();
         let sealed = tokio::time::timeout(SEAL_LIMIT, appender_ended).await.is_ok();

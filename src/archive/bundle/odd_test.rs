@@ -10,7 +10,7 @@ use super::fixture::{Fixture, lines, segment, walk};
 use super::*;
 use crate::archive::committed::Committed;
 use crate::archive::frame::Compression;
-use crate::archive::fs::{File, RealFs, Stat};
+use crate::archive::fs::{File, RealFs, Space, Stat};
 use crate::archive::name::ChunkState;
 use crate::archive::snapshot::Filter;
 
@@ -45,8 +45,8 @@ impl Fs for Refusing {
     fn stat(&self, path: &Path) -> io::Result<Stat> {
         RealFs.stat(path)
     }
-    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
-        RealFs.free_bytes(path)
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        RealFs.space(path)
     }
 }
 
