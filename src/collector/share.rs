@@ -90,6 +90,8 @@ fn of(usage: Usage) -> u64 {
 mod tests {
     use super::*;
 
+    const MB: u64 = 1 << 20;
+
     /// Checks limit of a chunk, reserve and room kept free on a volume.
     #[track_caller]
     fn check(usage: Usage, asked: u64, expected: (u64, u64, u64)) {
@@ -102,7 +104,6 @@ mod tests {
     #[test]
     fn chunks_are_as_long_as_asked_for_unless_the_volume_is_small() {
         let usage = |ours, free, n_growing| Usage { ours, free, n_growing };
-        const MB: u64 = 1 << 20;
         check(usage(0, u64::MAX, 1), 50 * MB, (50 * MB, MB, 50 * MB));
         check(usage(1, 1 << 40, 1), 4_096, (4_096, MB, 3 * MB));
         check(usage(30 * MB, 70 * MB, 1), 50 * MB, (20 * MB, MB, 20 * MB));

@@ -115,6 +115,7 @@ fn host() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::fs::{Fs as _, RealFs};
 
     #[test]
     fn a_second_owner_is_told_who_the_first_is_until_that_one_ends() {
@@ -133,7 +134,7 @@ mod tests {
         let path = dir.path().join(".lock-a");
         let first = Lock::acquire(&path).unwrap();
         assert!(first.is_in_place());
-        fs::remove_file(&path).unwrap();
+        RealFs.remove(&path).unwrap();
         assert!(!first.is_in_place());
         let again = Lock::acquire(&path).unwrap();
         assert!(again.is_in_place() && !first.is_in_place());
