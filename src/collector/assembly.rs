@@ -22,6 +22,7 @@ use super::intake::Intake;
 use super::keeper::{self, Keeper};
 use super::queue::{QueueSender, queue};
 use super::server::{ConnectionLimits, Receiver};
+use super::share::Share;
 use super::wake::{Waker, wake};
 use super::web::{self, AccessToken, CaptureSource, Hosts, WebContext, WebLimits};
 use crate::archive::bundle::{Bundles, Pins};
@@ -72,7 +73,7 @@ pub struct Storage {
     /// Whether no process had opened the directory before.
     is_new: bool,
     /// None where the filesystem knows no locks.
-    _lock: Option<Lock>,
+    lock: Option<Lock>,
 }
 
 impl Storage {
@@ -105,7 +106,7 @@ impl Storage {
         let (incarnation, device) = (incarnation()?, layout::device(&*fs, data_dir)?);
         let data_dir: PathBuf = data_dir.to_owned();
         let place = Place { fs, data_dir, device, writer, incarnation, clock, committed: Committed::new() };
-        Ok(Self { place, health, is_new, _lock: lock })
+        Ok(Self { place, health, is_new, lock })
     }
 }
 
@@ -154,7 +155,6 @@ pub struct Collector {
     appender_ended: oneshot::Receiver<()>,
     queue: QueueSender,
     keeper: Waker,
-    _storage: Storage,
 }
 
 impl Collector {
@@ -168,6 +168,7 @@ impl Collector {
         receiver: Receiver,
         web: Web,
     ) -> Result<Self, OpenError> {
+        let Storage { place, health, is_new, lock } = storage;
         let mut registry = Registry::with_prefix("tracecapture");
         let requests = ReceiveMetrics::default();
         requests.register(&mut registry);
@@ -182,18 +183,18 @@ impl Collector {
         let sources = Sources {
             settings: Arc::clone(&controls.live),
             inventory: Arc::default(),
-            health: storage.health.clone(),
+            health,
+            share: Share::default(),
             received: requests.clone(),
             stored,
         };
-        let place = storage.place.clone();
         let pins = Pins::new(Arc::clone(&place.clock));
         let mut keeper = Keeper::new(place.clone(), &sources, pins.clone());
         // Before anything is received, so that what a crash left is there for the first download.
         keeper.sweep();
         spawn_thread("keeper", move || keeper.run(&sleeper))?;
         let (queue, submissions) = queue(QUEUE_BYTES);
-        let appender = Appender::new(place.clone(), &sources, waker.clone());
+        let appender = Appender::new(place.clone(), lock, &sources, waker.clone());
         let (ended, appender_ended) = oneshot::channel();
         spawn_thread("appender", move || {
             appender.run(&submissions);
@@ -203,8 +204,8 @@ impl Collector {
         let (receiving, serving) = (Shutdown::new(), Shutdown::new());
         let intake = Intake::new(Arc::clone(&controls.receive), queue.clone(), requests, receiving.clone());
         receiver.serve(Arc::new(intake), ConnectionLimits::default(), &receiving);
-        serve_web(web, &storage, settings.id, sources, pins, registry, &serving);
-        Ok(Self { controls, receiving, serving, appender_ended, queue, keeper: waker, _storage: storage })
+        serve_web(web, (&place, is_new), settings.id, sources, pins, registry, &serving);
+        Ok(Self { controls, receiving, serving, appender_ended, queue, keeper: waker })
     }
 
     /// Returns what can be changed while it runs.
@@ -225,7 +226,7 @@ impl Collector {
     ///
     /// Returns whether the chunk was sealed in time; what was acknowledged is safe in any case.
     pub async fn drain(self) -> bool {
-        let Self { controls, receiving, serving, appender_ended, queue, keeper, .. } = self;
+        let Self { controls, receiving, serving, appender_ended, queue, keeper } = self;
         let received = receiving.stop("receiving", DRAIN_LIMIT).await;
         queue.close();
         let sealed = tokio::time::timeout(SEAL_LIMIT, appender_ended).await.is_ok();
@@ -248,7 +249,7 @@ impl Collector {
 /// Serves the HTTP API in tasks of `serving`.
 fn serve_web(
     web: Web,
-    storage: &Storage,
+    (place, is_new): (&Place, bool),
     id: CaptureId,
     sources: Sources,
     pins: Pins,
@@ -256,12 +257,11 @@ fn serve_web(
     serving: &Shutdown,
 ) {
     let Web { listener, token, token_hint, hosts } = web;
-    let Storage { place, is_new, .. } = storage;
     let metrics = WebMetrics::default();
     metrics.register(&mut registry);
     let bundles = Bundles::new(Arc::clone(&place.fs), &place.data_dir, id, place.committed.clone());
     // What a copied directory holds may have been sent from where it was.
-    let began_empty = *is_new && sources.inventory.load().chunks.is_empty();
+    let began_empty = is_new && sources.inventory.load().chunks.is_empty();
     let (described, stopped, ready, cleared) = (sources.clone(), sources.clone(), sources.health, place.clone());
     let shared = place.clone();
     let capture = CaptureSource {

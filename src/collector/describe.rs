@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 
 use super::health::Health;
+use super::share::Share;
 use crate::api::State;
 use crate::archive::catalog::{Chunk, Inventory};
 use crate::archive::name::ChunkState;
@@ -20,6 +21,7 @@ pub(super) struct Sources {
     pub(super) settings: Arc<ArcSwap<LiveSettings>>,
     pub(super) inventory: Arc<ArcSwap<Inventory>>,
     pub(super) health: Health,
+    pub(super) share: Share,
     pub(super) received: ReceiveMetrics,
     pub(super) stored: StorageMetrics,
 }

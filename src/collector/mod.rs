@@ -26,6 +26,7 @@ mod queue;
 mod reply;
 mod roll;
 mod server;
+mod share;
 mod status_proto;
 #[cfg(test)]
 mod testing;
