@@ -236,7 +236,7 @@ fn what_a_pod_tells_of_itself_decides_and_not_that_it_was_applied() {
     let unready = World::well(1).but(|world| {
         world.observed.pods[0] = of(json!({
             "metadata": { "name": "checkout-collector-0" }, "status": { "phase": "Running" },
-        }))
+        }));
     });
     check(&unready, "Ready=False NoPodReady", &["0 of 1 pods are ready"]);
     check(&unready, "ReceiversReady=False Progressing", &[]);
@@ -268,8 +268,16 @@ fn a_capture_that_was_stopped_is_not_ready_on_purpose() {
     let stopped = World::well(1).but(|world| {
         world.spec = "{state: Stopped}".to_owned();
         world.report(0).state = State::Stopped;
+        // A collector that refuses spans is not ready for Kubernetes either.
+        world.observed.pods[0].status.as_mut().unwrap().conditions = None;
     });
     check_all(&stopped, &["Ready=False Stopped", "ReceiversReady=False Stopped", "Completed=False Unlimited"]);
+
+    let resumed = stopped.but(|world| {
+        world.spec = "{state: Running}".to_owned();
+        world.report(0).generation = Some(2);
+    });
+    check_all(&resumed, &["Ready=False SettingsPending", "ReceiversReady=False SettingsPending"]);
 
     let completed = World::well(1).but(|world| {
         world.spec = "{stopAfterSeconds: 1800}".to_owned();
@@ -581,22 +589,29 @@ fn each_transition_is_told_once() {
 #[test]
 fn a_status_stays_below_eight_kibibytes_whatever_it_is_told() {
     let flood = "\"\\\u{1f600}\n\u{0}".repeat(10_000);
-    let world = World::well(3).but(|world| {
-        world.refusal = Some(Refusal { reason: Reason::OverlayRefused, message: flood.clone() });
-        world.report(1).storage = ReportedStorage { used_bytes: u64::MAX, ..ReportedStorage::default() };
-        world.report(0).health.storage = StorageHealth::Failed { message: flood.clone() };
-        world.report(0).received.spans = u64::MAX;
-        world.observed.reports[2].report = Err(flood.clone());
-        world.observed.claim = Some(claim(&json!({ "metadata": { "name": "a".repeat(253) } })));
-        world.public_url = Some(format!("https://{}", "a".repeat(253)));
-    });
-    let previous = world.but(|world| world.refusal = None).later(1);
-    let refused = World { refusal: Some(Refusal { reason: Reason::OverlayRefused, message: flood }), ..previous };
-    let text = serde_json::to_string(&refused.derive()).unwrap();
-    // The names here are short; namespace and name stand at most a dozen times in a status.
-    let for_names = 12 * 63;
-    assert!(text.len() + for_names < 8 * 1024, "{} bytes", text.len());
-    for condition in refused.derive().conditions {
-        assert!(condition.message.chars().count() <= 512 && !condition.message.contains('\n'));
+    let world = World::well(3)
+        .but(|world| {
+            let storage = &mut world.report(0).storage;
+            (storage.used_bytes, storage.limit_bytes, storage.chunks) = (u64::MAX, u64::MAX, u64::MAX);
+            (storage.in_progress_chunks, storage.quarantined_files) = (u64::MAX, u64::MAX);
+            (storage.recovered_chunks, storage.evicted_chunks) = (u64::MAX, u64::MAX);
+            world.report(1).received =
+                ReportedReceived { spans: u64::MAX, stored: 0, rejected: u64::MAX, bytes: u64::MAX };
+            world.public_url = Some(format!("https://{}", "a".repeat(253)));
+        })
+        .later(1)
+        .but(|world| {
+            world.refusal = Some(Refusal { reason: Reason::OverlayRefused, message: flood.clone() });
+            world.report(1).health.storage = StorageHealth::Failed { message: flood.clone() };
+            world.observed.reports[0].report = Err(flood.clone());
+            world.observed.claim = Some(claim(&json!({ "metadata": { "name": "a".repeat(253) } })));
+        });
+    let status = world.derive();
+    for condition in &status.conditions {
+        let n_chars = condition.message.chars().count();
+        assert!((200..=512).contains(&n_chars) && !condition.message.contains('\n'), "{}: {n_chars}", condition.type_);
     }
+    let n_bytes = serde_json::to_string(&status).unwrap().len();
+    // The names here are short; namespace and name stand at most a dozen times in a status.
+    assert!(n_bytes + 12 * 63 < 8 * 1024, "{n_bytes} bytes");
 }
