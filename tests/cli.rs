@@ -70,7 +70,7 @@ fn a_faulty_capture_gets_every_fault_at_once_by_line() {
   line 9: spec.chunk.maxbytes: is not a field: did you mean `maxBytes`?
   line 10: spec.chunk.maxAgeSeconds: expected a whole number, found the text `60`
   line 12: spec.retention.maxBytes: write a whole number of bytes from 20Ki to 1P, such as `1G`
-  line 13: spec.sampling: is not a field: write `chunk`, `collector`, `durability`, `receiver`, `recovery`, `retention`, `signals`, `state` or `storage`
+  line 13: spec.sampling: is not a field: write `chunk`, `collector`, `download`, `durability`, `endTime`, `receiver`, `recovery`, `retention`, `signals`, `state`, `stopAfterSeconds` or `storage`
 ",
     );
 }
