@@ -31,8 +31,7 @@ pub(super) const SETTINGS_DIR: &str = "/etc/tracecapture";
 pub(super) const DATA_DIR: &str = "/data";
 
 /// The variables by which a collector knows which pod it is, and the fields that they come from.
-pub(super) const IDENTITY: [(&str, &str); 2] =
-    [("POD_NAME", "metadata.name"), ("POD_NAMESPACE", "metadata.namespace")];
+pub(super) const IDENTITY: [(&str, &str); 2] = [("POD_NAME", "metadata.name"), ("POD_NAMESPACE", "metadata.namespace")];
 
 /// What a pod asks for where the capture does not say: enough for tens of thousands of spans a second.
 const REQUESTS: [(&str, &str); 2] = [("cpu", "100m"), ("memory", "128Mi")];
@@ -84,11 +83,7 @@ fn env(plan: &Plan<'_>, faults: &mut Vec<Fault>) -> Vec<EnvVar> {
             let path = format!("spec.collector.env[{}]", given.name);
             faults.push(Fault::new(path, "tells the collector which pod it is: remove it"));
         }
-        variables.push(EnvVar {
-            name: given.name.clone(),
-            value: Some(given.value.clone()),
-            ..EnvVar::default()
-        });
+        variables.push(EnvVar { name: given.name.clone(), value: Some(given.value.clone()), ..EnvVar::default() });
     }
     variables
 }
