@@ -27,7 +27,7 @@ pub(super) fn merge(template: PodTemplateSpec, overlay: &Map<String, Value>) -> 
     let mut overlay = Value::Object(overlay.clone());
     write_quantities_as_text(&mut overlay);
     let mut faults = Vec::new();
-    let _: PodTemplateSpec = typed::read(&overlay, PATH, &mut faults);
+    typed::check::<PodTemplateSpec>(&overlay, PATH, &mut faults);
     let before = serde_json::to_value(&template).unwrap_or_default();
     let mut merged = before.clone();
     merge::merge(&mut merged, &overlay, PATH, &mut faults);

@@ -5,16 +5,18 @@ use serde_json::Value;
 use super::container::{self, DATA_DIR, SETTINGS_DIR};
 use crate::api::Fault;
 
-/// The members of the template's metadata that a pod of a set can have.
-const METADATA: [&str; 2] = ["annotations", "labels"];
-
 /// By which members the elements of lists are found.
 const KEYS: [&str; 2] = ["name", "mountPath"];
+
+/// How the names of variables begin that only the operator sets.
+const RESERVED: [&str; 2] = ["POD_", "TRACECAPTURE_"];
 
 /// The container, as the beginning of a path.
 const C: [&str; 3] = ["spec", "containers", container::NAME];
 
 /// Paths within the template, and what to do instead of changing them.
+///
+/// The rules of the resource refuse some of them already: the template does not rely on it.
 const PROTECTED: [(&[&str], &str); 29] = [
     (&["spec", "serviceAccountName"], "the pods run under an account without permissions: remove it"),
     (&["spec", "serviceAccount"], "the pods run under an account without permissions: remove it"),
@@ -53,13 +55,6 @@ const HANDLER: &str = "the collector answers these probes on its own port: chang
 /// Returns what an overlay changed that it must not, with paths within the template.
 pub(super) fn faults(before: &Value, merged: &Value) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let metadata = merged.get("metadata").and_then(Value::as_object).into_iter().flatten();
-    for (name, _) in metadata.filter(|(name, _)| !METADATA.contains(&name.as_str())) {
-        faults.push(Fault::new(
-            format!("metadata.{name}"),
-            "the set gives its pods everything but labels and annotations: remove it",
-        ));
-    }
     let labels = before.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
     for (name, _) in labels {
         faults.extend(change(
@@ -73,6 +68,7 @@ pub(super) fn faults(before: &Value, merged: &Value) -> Vec<Fault> {
         faults.extend(change(before, merged, path, advice));
     }
     faults.extend(shadowing(merged));
+    faults.extend(reserved(before, merged));
     faults
 }
 
@@ -83,20 +79,32 @@ fn change(before: &Value, merged: &Value, path: &[&str], advice: &str) -> Option
     Some(Fault::new(text(path), advice))
 }
 
-/// Returns the mounts that would lie over a part of the settings or of the chunks.
+/// Returns the mounts that would lie over the settings or the chunks, or over a part of them.
 fn shadowing(merged: &Value) -> Vec<Fault> {
     let mounts = at(merged, &[C[0], C[1], C[2], "volumeMounts"]).and_then(Value::as_array).into_iter().flatten();
     let paths = mounts.filter_map(|mount| mount.get("mountPath")?.as_str());
-    let is_below = |path: &&str| {
-        [SETTINGS_DIR, DATA_DIR].iter().any(|dir| path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/')))
+    let is_ours = |path: &&str| [SETTINGS_DIR, DATA_DIR].contains(path);
+    let lies_over = |path: &&str| {
+        let parts = parts_of(path);
+        [SETTINGS_DIR, DATA_DIR].iter().any(|dir| parts.starts_with(&parts_of(dir))) || parts.contains(&"..")
     };
-    let shadow = |path| {
-        Fault::new(
-            text(&[C[0], C[1], C[2], "volumeMounts", path]),
-            "would hide files of the collector: mount it elsewhere",
-        )
-    };
-    paths.filter(is_below).map(shadow).collect()
+    let advice = "would hide files of the collector: mount it elsewhere";
+    let fault = |path| Fault::new(text(&[C[0], C[1], C[2], "volumeMounts", path]), advice);
+    paths.filter(|path| !is_ours(path) && lies_over(path)).map(fault).collect()
+}
+
+/// Returns the variables that would change how the collector starts: its flags can be set by variables too.
+fn reserved(before: &Value, merged: &Value) -> Vec<Fault> {
+    let variables = |template| at(template, &[C[0], C[1], C[2], "env"]).and_then(Value::as_array).into_iter().flatten();
+    let names = |template| variables(template).filter_map(|variable| variable.get("name")?.as_str());
+    let is_reserved = |name: &&str| RESERVED.iter().any(|prefix| name.starts_with(prefix));
+    let added = names(merged).filter(|name| is_reserved(name) && !names(before).any(|known| known == *name));
+    added.map(|name| Fault::new(text(&[C[0], C[1], C[2], "env", name]), "is set by the operator: remove it")).collect()
+}
+
+/// Splits a path into its parts, without those that lead nowhere.
+fn parts_of(path: &str) -> Vec<&str> {
+    path.split('/').filter(|part| !part.is_empty() && *part != ".").collect()
 }
 
 /// Goes down `path`; a step into a list takes the element with that key.
