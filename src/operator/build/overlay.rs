@@ -3,6 +3,9 @@
 //!
 //! Checked on what comes out of the merge and not on what goes in: a field that is removed,
 //! replaced or reached by another way is then no way around.
+//!
+//! What remains is what anybody can do who may create restricted pods in that namespace: run
+//! other images, mount its `Secret`s. The right to write captures is to be given like that one.
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::{Map, Value};
