@@ -7,10 +7,11 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::telemetry::log;
 use crate::tools::args::{
-    CatArgs, CompletionArgs, LogArgs, RecoverArgs, RunArgs, StatsArgs, ValidateArgs, VerifyArgs, VersionArgs,
+    CatArgs, CompletionArgs, GenerateArgs, LogArgs, RecoverArgs, RunArgs, StatsArgs, ValidateArgs, VerifyArgs,
+    VersionArgs,
 };
 use crate::tools::exit::{ExitCode, Failure};
-use crate::tools::{cat, completion, crd, recover, run, stats, validate, verify, version};
+use crate::tools::{cat, completion, crd, generate, recover, run, stats, validate, verify, version};
 
 /// The name of the binary.
 const NAME: &str = "tracecapture";
@@ -49,6 +50,8 @@ enum Command {
     Recover(RecoverArgs),
     /// Check a `TraceCapture` file, as the cluster would.
     Validate(ValidateArgs),
+    /// Print the objects that the operator would apply for a `TraceCapture` file.
+    Generate(GenerateArgs),
     /// Print the custom resource definition.
     Crd,
     /// Print a completion script for a shell.
@@ -87,6 +90,7 @@ fn dispatch(command: Command, program: &'static str) -> Result<ExitCode, Failure
         Command::Cat(args) => cat::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Validate(args) => validate::run(&args),
+        Command::Generate(args) => generate::run(&args),
         Command::Crd => crd::run(),
         Command::Completion(args) => completion::run(&args, definition(program), program),
         Command::Version(args) => version::run(&args),

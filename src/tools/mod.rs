@@ -7,6 +7,7 @@ pub mod completion;
 pub mod crd;
 pub mod escape;
 pub mod exit;
+pub mod generate;
 pub mod output;
 pub mod progress;
 pub mod reading;
