@@ -29,6 +29,10 @@ interop:
 load *workloads:
     benches/run-load {{ workloads }}
 
+# Fuzzes `otlp_protobuf`, `otlp_json` or `archive` (needs a nightly compiler and cargo-fuzz).
+fuzz target seconds="300":
+    fuzz/run {{ target }} {{ seconds }}
+
 # Writes the custom resource definition anew.
 crd:
     cargo run --quiet -- crd > target/tracecaptures.yaml

@@ -89,9 +89,19 @@ fn what_is_no_capture_is_said_in_one_fault() {
     );
     check_invalid(
         "apiVersion: apps/v1\nkind: Deployment\nspec: {replicas: 1}\n",
-        "2 faults
+        "4 faults
+  metadata: is required and missing
   line 1: apiVersion: write `tracecapture.dev/v1alpha1`, the only one that is read here
   line 2: kind: write `TraceCapture`, the only one that is read here
+  line 3: spec.replicas: is not a field: write `chunk`, `collector`, `durability`, `receiver`, `recovery`, `retention`, `signals`, `state` or `storage`
+",
+    );
+    check_invalid(
+        "apiVersion: 1\nkind: TraceCapture\nmetadata: {name: A}\nspec: {state: Idle}\n",
+        "3 faults
+  line 1: apiVersion: write `tracecapture.dev/v1alpha1`, the only one that is read here
+  line 3: metadata.name: the name must be a DNS label: 1 to 63 of a-z, 0-9 and `-`, with a letter or digit at both ends
+  line 4: spec.state: `Idle` is not known here: write `Running` or `Stopped`
 ",
     );
     check_invalid(

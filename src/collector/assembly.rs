@@ -19,19 +19,20 @@ use super::controls::Controls;
 use super::describe::{LastStored, Sources};
 use super::health::{Health, StorageHealth};
 use super::intake::Intake;
-use super::keeper::{self, Keeper};
+use super::keeper::Keeper;
 use super::queue::{QueueSender, queue};
 use super::server::{ConnectionLimits, Receiver};
+use super::serving::{self, Site};
 use super::vitals::{Draining, Vitals, pulse};
 use super::wake::{Waker, wake};
-use super::web::{self, Access, CaptureSource, Custody, WebContext, WebLimits};
+use super::web::{self, Access};
 use crate::admin::Admin;
-use crate::archive::bundle::{Bundles, Pins};
+use crate::archive::bundle::Pins;
 use crate::archive::committed::Committed;
 use crate::archive::fs::{Fs, Lock, LockError, is_full};
 use crate::archive::layout::{self, Step, Unfit};
 use crate::clock::Clock;
-use crate::ids::{CaptureId, Incarnation};
+use crate::ids::Incarnation;
 use crate::settings::{CollectorSettings, Duty, Identity};
 use crate::shutdown::Shutdown;
 use crate::telemetry::chain;
@@ -72,6 +73,8 @@ pub struct Storage {
     duty: Duty,
     /// Full where the volume is at the start: clients are told so before the first of them fails.
     health: Health,
+    /// Whether no process had opened the directory before.
+    is_new: bool,
     /// None where the filesystem knows no locks.
     _lock: Option<Lock>,
 }
@@ -90,6 +93,7 @@ impl Storage {
         let Identity { writer, duty } = identity;
         let unfit = |source| Unfit { dir: data_dir.to_owned(), step: Step::Directories, source };
         fs.create_dir_all(data_dir).map_err(unfit)?;
+        let is_new = layout::count_writers(&*fs, data_dir).is_ok_and(|n| n == 0);
         let lock = match Lock::acquire(&layout::lock_path(data_dir, &writer)) {
             Ok(lock) => Some(lock),
             // Two writers of one name would still not share a chunk.
@@ -111,7 +115,7 @@ impl Storage {
         let (incarnation, device) = (incarnation()?, layout::device(&*fs, data_dir)?);
         let data_dir: PathBuf = data_dir.to_owned();
         let place = Place { fs, data_dir, device, writer, incarnation, clock, committed: Committed::new() };
-        Ok(Self { place, duty, health, _lock: lock })
+        Ok(Self { place, duty, health, is_new, _lock: lock })
     }
 }
 
@@ -201,16 +205,12 @@ impl Collector {
         receiving.spawn("keep time", controls.clone().keep_time(receiving.clone()));
         let metrics = WebMetrics::default();
         metrics.register(&mut registry);
-        let admin = admin(vitals, registry);
-        let context = WebContext {
-            access: web.access,
-            began_empty: sources.inventory.load().chunks.is_empty(),
-            captures: vec![capture(&place, storage.duty, settings.id, sources, pins)],
-            clock: Arc::clone(&place.clock),
-            metrics,
-            admin: admin.clone(),
-            limits: WebLimits::default(),
-        };
+        let admin = serving::admin(vitals, registry);
+        // What a copied directory holds may have been sent from where it was.
+        let is_new = storage.is_new && sources.inventory.load().chunks.is_empty();
+        let site = Site { place, duty: storage.duty, is_new };
+        let capture = serving::capture(&site, settings.id, sources, pins);
+        let context = serving::web(site, capture, (web.access, admin.clone()), metrics);
         serving.spawn("web", web::serve(web.listener, context, serving.clone()));
         let keeper = waker;
         Ok(Self { controls, admin, draining, receiving, serving, appender_ended, queue, keeper, _storage: storage })
@@ -262,39 +262,6 @@ impl Collector {
             warn!("some connections did not end in time; what they had sent in full was answered");
         }
         sealed
-    }
-}
-
-/// Returns what probes and scrapers are told.
-fn admin(vitals: Vitals, registry: Registry) -> Admin {
-    let ready = vitals.clone();
-    Admin {
-        live: Arc::new(move || vitals.live()),
-        ready: Arc::new(move || ready.ready()),
-        render_metrics: Arc::new(move || {
-            let mut text = String::new();
-            // Writing to a string cannot fail.
-            let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
-            text
-        }),
-    }
-}
-
-/// Returns what the web address serves of the capture.
-fn capture(place: &Place, duty: Duty, id: CaptureId, sources: Sources, pins: Pins) -> CaptureSource {
-    let bundles = Bundles::new(Arc::clone(&place.fs), &place.data_dir, id, place.committed.clone());
-    let (settings, stopped, cleared) = (Arc::clone(&sources.settings), sources.clone(), place.clone());
-    CaptureSource {
-        bundles: Arc::new(bundles),
-        pins,
-        describe: Arc::new(move || sources.describe()),
-        is_stopped: Arc::new(move || stopped.is_stopped()),
-        custody: Arc::new(move || match duty {
-            Duty::WriterOnly => Custody::Elsewhere,
-            Duty::Keeper if !settings.load().downloads => Custody::Disabled,
-            Duty::Keeper => Custody::Open,
-        }),
-        clear: Arc::new(move |before| keeper::clear(&cleared, before)),
     }
 }
 

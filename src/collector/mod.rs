@@ -27,6 +27,7 @@ mod queue;
 mod reply;
 mod roll;
 mod server;
+mod serving;
 mod status_proto;
 #[cfg(test)]
 mod testing;
