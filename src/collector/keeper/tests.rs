@@ -257,7 +257,7 @@ fn on_a_full_volume_a_writer_waits_until_the_keeper_made_room() {
     world.fs.set_capacity(Some(world.used()));
     assert_eq!(world.group(), Err(NotStored::VolumeFull));
     world.not_keeper().sweep();
-    assert_eq!((world.group(), left(&world).len()), (Err(NotStored::VolumeFull), 10));
+    assert_eq!((world.group(), world.stored.evicted_total()), (Err(NotStored::VolumeFull), 0));
     world.keeper().0.sweep();
     assert_eq!(world.group(), Ok(()));
 }
