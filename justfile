@@ -25,6 +25,10 @@ crash:
 interop:
     tests/interop/run
 
+# Tiny, full and read-only file systems under the release binary, where mounting is allowed.
+volumes:
+    tests/interop/volumes
+
 # The performance figures of this machine; workloads such as `B1 B4`, default all.
 load *workloads:
     benches/run-load {{ workloads }}

@@ -23,7 +23,8 @@ use super::keeper::Keeper;
 use super::queue::{QueueSender, queue};
 use super::server::{ConnectionLimits, Receiver};
 use super::serving::{self, Site};
-use super::vitals::{Draining, Vitals, pulse};
+use super::share::Share;
+use super::vitals::{Draining, Pulse, Vitals, pulse};
 use super::wake::{Waker, wake};
 use super::web::{self, Access};
 use crate::admin::Admin;
@@ -76,7 +77,7 @@ pub struct Storage {
     /// Whether no process had opened the directory before.
     is_new: bool,
     /// None where the filesystem knows no locks.
-    _lock: Option<Lock>,
+    lock: Option<Lock>,
 }
 
 impl Storage {
@@ -115,7 +116,7 @@ impl Storage {
         let (incarnation, device) = (incarnation()?, layout::device(&*fs, data_dir)?);
         let data_dir: PathBuf = data_dir.to_owned();
         let place = Place { fs, data_dir, device, writer, incarnation, clock, committed: Committed::new() };
-        Ok(Self { place, duty, health, is_new, _lock: lock })
+        Ok(Self { place, duty, health, is_new, lock })
     }
 }
 
@@ -144,7 +145,6 @@ pub struct Collector {
     appender_ended: oneshot::Receiver<()>,
     queue: QueueSender,
     keeper: Waker,
-    _storage: Storage,
 }
 
 impl Collector {
@@ -158,46 +158,35 @@ impl Collector {
         receiver: Receiver,
         web: Web,
     ) -> Result<Self, OpenError> {
+        let Storage { place, duty, health, is_new, lock } = storage;
         let mut registry = Registry::with_prefix("tracecapture");
         let requests = ReceiveMetrics::default();
         requests.register(&mut registry);
         let stored = StorageMetrics::register(&mut registry);
         let (waker, sleeper) = wake();
-        let place = storage.place.clone();
         let controls = Controls::new(settings.live, Arc::clone(&place.clock), waker.clone());
         let sources = Sources {
             writer: place.writer.clone(),
             settings: controls.live(),
             inventory: Arc::default(),
-            health: storage.health.clone(),
+            health: health.clone(),
             last_stored: LastStored::default(),
+            share: Share::default(),
             received: requests.clone(),
             stored,
         };
-        let (keeping, keeper_pulse) = pulse();
-        let (writing, appender_pulse) = pulse();
-        let draining = Draining::default();
-        let vitals = Vitals {
-            health: storage.health.clone(),
-            appender: appender_pulse,
-            keeper: keeper_pulse,
-            draining: draining.clone(),
-        };
         let pins = Pins::new(Arc::clone(&place.clock));
-        let mut keeper = Keeper::new(place.clone(), storage.duty, &sources, pins.clone());
+        let mut keeper = Keeper::new(place.clone(), duty, &sources, pins.clone());
         // Before anything is received, so that what a crash left is there for the first download.
         keeper.sweep();
-        spawn_thread("keeper", move || {
-            keeper.run(&sleeper);
-            drop(keeping);
-        })?;
+        let keeping = spawn_thread("keeper", move || keeper.run(&sleeper))?;
         let (queue, submissions) = queue(QUEUE_BYTES);
-        let appender = Appender::new(place.clone(), &sources, waker.clone());
+        let appender = Appender::new(place.clone(), lock, &sources, waker.clone());
         let (ended, appender_ended) = oneshot::channel();
-        spawn_thread("appender", move || {
+        let writing = spawn_thread("appender", move || {
             appender.run(&submissions);
-            // Dropping them says the same, also when the thread panics.
-            drop((ended, writing));
+            // Dropping it says the same, also when the thread panics.
+            drop(ended);
         })?;
         let (receiving, serving) = (Shutdown::new(), Shutdown::new());
         let intake = Intake::new(controls.receive(), queue.clone(), requests, receiving.clone());
@@ -205,15 +194,16 @@ impl Collector {
         receiving.spawn("keep time", controls.clone().keep_time(receiving.clone()));
         let metrics = WebMetrics::default();
         metrics.register(&mut registry);
+        let draining = Draining::default();
+        let vitals = Vitals { health, appender: writing, keeper: keeping, draining: draining.clone() };
         let admin = serving::admin(vitals, registry);
         // What a copied directory holds may have been sent from where it was.
-        let is_new = storage.is_new && sources.inventory.load().chunks.is_empty();
-        let site = Site { place, duty: storage.duty, is_new };
+        let is_new = is_new && sources.inventory.load().chunks.is_empty();
+        let site = Site { place, duty, is_new };
         let capture = serving::capture(&site, settings.id, sources, pins);
         let context = serving::web(site, capture, (web.access, admin.clone()), metrics);
         serving.spawn("web", web::serve(web.listener, context, serving.clone()));
-        let keeper = waker;
-        Ok(Self { controls, admin, draining, receiving, serving, appender_ended, queue, keeper, _storage: storage })
+        Ok(Self { controls, admin, draining, receiving, serving, appender_ended, queue, keeper: waker })
     }
 
     /// Returns what can be changed while it runs.
@@ -245,7 +235,7 @@ impl Collector {
     /// Returns whether the chunk was sealed in time; what was acknowledged is safe in any case.
     pub async fn drain(self) -> bool {
         self.announce_end();
-        let Self { controls, receiving, serving, appender_ended, queue, keeper, .. } = self;
+        let Self { controls, receiving, serving, appender_ended, queue, keeper, admin: _, draining: _ } = self;
         let received = receiving.stop("receiving", DRAIN_LIMIT).await;
         queue.close();
         let sealed = tokio::time::timeout(SEAL_LIMIT, appender_ended).await.is_ok();
@@ -265,6 +255,12 @@ impl Collector {
     }
 }
 
-fn spawn_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
-    thread::Builder::new().name(name.to_owned()).spawn(work).map(drop).map_err(OpenError::Thread)
+/// Starts a thread; returns what tells whether it is alive.
+fn spawn_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<Pulse, OpenError> {
+    let (beating, pulse) = pulse();
+    let work = move || {
+        work();
+        drop(beating);
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(work).map(|_| pulse).map_err(OpenError::Thread)
 }

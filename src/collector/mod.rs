@@ -28,6 +28,7 @@ mod reply;
 mod roll;
 mod server;
 mod serving;
+mod share;
 mod status_proto;
 #[cfg(test)]
 mod testing;

@@ -60,7 +60,10 @@ impl Download {
         let headers = [("Range", &*range), ("If-Range", &*self.tag)];
         let headers = if way == Way::Tag { &headers[..] } else { &headers[..1] };
         let part = web.begin("GET", target, headers);
-        assert_eq!(part.status, 206, "{way:?} at {at} of {}", self.len);
+        if part.status != 206 {
+            let problem = String::from_utf8_lossy(&part.cut(1_000)).into_owned();
+            panic!("{way:?} at {at} of {}: {problem}", self.len);
+        }
         assert_eq!(part.header("content-range"), format!("bytes {at}-{last}/{}", self.len));
         assert_eq!(part.header("etag"), self.tag);
         let piece = 1 + self.random.below(self.len / 15);
