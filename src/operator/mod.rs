@@ -11,3 +11,4 @@
 
 pub mod observed;
 pub mod options;
+pub mod status;
