@@ -93,7 +93,7 @@ fn what_is_no_capture_is_said_in_one_fault() {
   metadata: is required and missing
   line 1: apiVersion: write `tracecapture.dev/v1alpha1`, the only one that is read here
   line 2: kind: write `TraceCapture`, the only one that is read here
-  line 3: spec.replicas: is not a field: write `chunk`, `collector`, `durability`, `receiver`, `recovery`, `retention`, `signals`, `state` or `storage`
+  line 3: spec.replicas: is not a field: write `chunk`, `collector`, `download`, `durability`, `endTime`, `receiver`, `recovery`, `retention`, `signals`, `state`, `stopAfterSeconds` or `storage`
 ",
     );
     check_invalid(
@@ -122,7 +122,7 @@ fn untrusted_text_does_not_reach_the_terminal_raw() {
 
 #[test]
 fn a_missing_file_says_what_to_give() {
-    let stderr = "tracecapture: cannot read the capture file `no.yaml`: No such file or directory (os error 2)
+    let stderr = "tracecapture: cannot read `no.yaml`: No such file or directory (os error 2)
 hint: give the path of a TraceCapture YAML file, or `-` for stdin
 ";
     check(&["validate", "-f", "no.yaml"], "", &Expected { code: 1, stdout: "", stderr });

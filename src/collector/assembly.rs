@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -16,22 +15,26 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::appender::{Appender, Place};
-use super::describe::Sources;
+use super::controls::Controls;
+use super::describe::{LastStored, Sources};
 use super::health::{Health, StorageHealth};
 use super::intake::Intake;
-use super::keeper::{self, Keeper};
+use super::keeper::Keeper;
 use super::queue::{QueueSender, queue};
 use super::server::{ConnectionLimits, Receiver};
+use super::serving::{self, Site};
 use super::share::Share;
+use super::vitals::{Draining, Pulse, Vitals, pulse};
 use super::wake::{Waker, wake};
-use super::web::{self, AccessToken, CaptureSource, Hosts, WebContext, WebLimits};
-use crate::archive::bundle::{Bundles, Pins};
+use super::web::{self, Access};
+use crate::admin::Admin;
+use crate::archive::bundle::Pins;
 use crate::archive::committed::Committed;
 use crate::archive::fs::{Fs, Lock, LockError, is_full};
 use crate::archive::layout::{self, Step, Unfit};
 use crate::clock::Clock;
-use crate::ids::{CaptureId, Incarnation, WriterId};
-use crate::settings::{CollectorSettings, LiveSettings, ReceiveSettings};
+use crate::ids::Incarnation;
+use crate::settings::{CollectorSettings, Duty, Identity};
 use crate::shutdown::Shutdown;
 use crate::telemetry::chain;
 use crate::telemetry::metrics::{ReceiveMetrics, StorageMetrics, WebMetrics};
@@ -68,6 +71,7 @@ pub enum OpenError {
 /// A data directory that this process may write to, under a name that no other process uses.
 pub struct Storage {
     place: Place,
+    duty: Duty,
     /// Full where the volume is at the start: clients are told so before the first of them fails.
     health: Health,
     /// Whether no process had opened the directory before.
@@ -81,7 +85,13 @@ impl Storage {
     ///
     /// # Errors
     /// [`OpenError`]; retrying helps once what it names was mended.
-    pub fn open(fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, data_dir: &Path, writer: WriterId) -> Result<Self, OpenError> {
+    pub fn open(
+        fs: Arc<dyn Fs>,
+        clock: Arc<dyn Clock>,
+        data_dir: &Path,
+        identity: Identity,
+    ) -> Result<Self, OpenError> {
+        let Identity { writer, duty } = identity;
         let unfit = |source| Unfit { dir: data_dir.to_owned(), step: Step::Directories, source };
         fs.create_dir_all(data_dir).map_err(unfit)?;
         let is_new = layout::count_writers(&*fs, data_dir).is_ok_and(|n| n == 0);
@@ -106,7 +116,7 @@ impl Storage {
         let (incarnation, device) = (incarnation()?, layout::device(&*fs, data_dir)?);
         let data_dir: PathBuf = data_dir.to_owned();
         let place = Place { fs, data_dir, device, writer, incarnation, clock, committed: Committed::new() };
-        Ok(Self { place, health, is_new, lock })
+        Ok(Self { place, duty, health, is_new, lock })
     }
 }
 
@@ -117,39 +127,19 @@ fn incarnation() -> Result<Incarnation, OpenError> {
     Ok(Incarnation(u16::from_be_bytes(bytes)))
 }
 
-/// What of a running collector can be changed.
-#[derive(Debug, Clone)]
-pub struct Controls {
-    live: Arc<ArcSwap<LiveSettings>>,
-    receive: Arc<ArcSwap<ReceiveSettings>>,
-    keeper: Waker,
-}
-
-impl Controls {
-    /// Takes up other settings, from the next request and the next chunk on.
-    pub fn apply(&self, live: LiveSettings) {
-        self.receive.store(Arc::new(live.receive()));
-        self.live.store(Arc::new(live));
-        // Limits of retention and recovery hold at once, not from the next sweep on.
-        self.keeper.wake();
-    }
-}
-
 /// The web address of a collector, opened but not yet served.
 pub struct Web {
     /// The open address.
     pub listener: TcpListener,
     /// What requests have to carry.
-    pub token: AccessToken,
-    /// Where a user finds the token.
-    pub token_hint: &'static str,
-    /// The names under which it may be reached.
-    pub hosts: Hosts,
+    pub access: Access,
 }
 
 /// A running collector.
 pub struct Collector {
     controls: Controls,
+    admin: Admin,
+    draining: Draining,
     receiving: Shutdown,
     serving: Shutdown,
     appender_ended: oneshot::Receiver<()>,
@@ -168,49 +158,67 @@ impl Collector {
         receiver: Receiver,
         web: Web,
     ) -> Result<Self, OpenError> {
-        let Storage { place, health, is_new, lock } = storage;
+        let Storage { place, duty, health, is_new, lock } = storage;
         let mut registry = Registry::with_prefix("tracecapture");
         let requests = ReceiveMetrics::default();
         requests.register(&mut registry);
         let stored = StorageMetrics::register(&mut registry);
-        let live = settings.live;
         let (waker, sleeper) = wake();
-        let controls = Controls {
-            receive: Arc::new(ArcSwap::from_pointee(live.receive())),
-            live: Arc::new(ArcSwap::from_pointee(live)),
-            keeper: waker.clone(),
-        };
+        let controls = Controls::new(settings.live, Arc::clone(&place.clock), waker.clone());
         let sources = Sources {
-            settings: Arc::clone(&controls.live),
+            writer: place.writer.clone(),
+            settings: controls.live(),
             inventory: Arc::default(),
-            health,
+            health: health.clone(),
+            last_stored: LastStored::default(),
             share: Share::default(),
             received: requests.clone(),
             stored,
         };
         let pins = Pins::new(Arc::clone(&place.clock));
-        let mut keeper = Keeper::new(place.clone(), &sources, pins.clone());
+        let mut keeper = Keeper::new(place.clone(), duty, &sources, pins.clone());
         // Before anything is received, so that what a crash left is there for the first download.
         keeper.sweep();
-        spawn_thread("keeper", move || keeper.run(&sleeper))?;
+        let keeping = spawn_thread("keeper", move || keeper.run(&sleeper))?;
         let (queue, submissions) = queue(QUEUE_BYTES);
         let appender = Appender::new(place.clone(), lock, &sources, waker.clone());
         let (ended, appender_ended) = oneshot::channel();
-        spawn_thread("appender", move || {
+        let writing = spawn_thread("appender", move || {
             appender.run(&submissions);
             // Dropping it says the same, also when the thread panics.
             drop(ended);
         })?;
         let (receiving, serving) = (Shutdown::new(), Shutdown::new());
-        let intake = Intake::new(Arc::clone(&controls.receive), queue.clone(), requests, receiving.clone());
+        let intake = Intake::new(controls.receive(), queue.clone(), requests, receiving.clone());
         receiver.serve(Arc::new(intake), ConnectionLimits::default(), &receiving);
-        serve_web(web, (&place, is_new), settings.id, sources, pins, registry, &serving);
-        Ok(Self { controls, receiving, serving, appender_ended, queue, keeper: waker })
+        receiving.spawn("keep time", controls.clone().keep_time(receiving.clone()));
+        let metrics = WebMetrics::default();
+        metrics.register(&mut registry);
+        let draining = Draining::default();
+        let vitals = Vitals { health, appender: writing, keeper: keeping, draining: draining.clone() };
+        let admin = serving::admin(vitals, registry);
+        // What a copied directory holds may have been sent from where it was.
+        let is_new = is_new && sources.inventory.load().chunks.is_empty();
+        let site = Site { place, duty, is_new };
+        let capture = serving::capture(&site, settings.id, sources, pins);
+        let context = serving::web(site, capture, (web.access, admin.clone()), metrics);
+        serving.spawn("web", web::serve(web.listener, context, serving.clone()));
+        Ok(Self { controls, admin, draining, receiving, serving, appender_ended, queue, keeper: waker })
     }
 
     /// Returns what can be changed while it runs.
     pub fn controls(&self) -> Controls {
         self.controls.clone()
+    }
+
+    /// Returns what it says about itself to probes and scrapers.
+    pub fn admin(&self) -> Admin {
+        self.admin.clone()
+    }
+
+    /// Says from now on that it is not ready, and goes on taking spans until [`Self::drain`].
+    pub fn announce_end(&self) {
+        self.draining.begin();
     }
 
     /// Waits until the appender ends on its own, which it never should.
@@ -226,7 +234,8 @@ impl Collector {
     ///
     /// Returns whether the chunk was sealed in time; what was acknowledged is safe in any case.
     pub async fn drain(self) -> bool {
-        let Self { controls, receiving, serving, appender_ended, queue, keeper } = self;
+        self.announce_end();
+        let Self { controls, receiving, serving, appender_ended, queue, keeper, admin: _, draining: _ } = self;
         let received = receiving.stop("receiving", DRAIN_LIMIT).await;
         queue.close();
         let sealed = tokio::time::timeout(SEAL_LIMIT, appender_ended).await.is_ok();
@@ -246,58 +255,12 @@ impl Collector {
     }
 }
 
-/// Serves the HTTP API in tasks of `serving`.
-fn serve_web(
-    web: Web,
-    (place, is_new): (&Place, bool),
-    id: CaptureId,
-    sources: Sources,
-    pins: Pins,
-    mut registry: Registry,
-    serving: &Shutdown,
-) {
-    let Web { listener, token, token_hint, hosts } = web;
-    let metrics = WebMetrics::default();
-    metrics.register(&mut registry);
-    let bundles = Bundles::new(Arc::clone(&place.fs), &place.data_dir, id, place.committed.clone());
-    // What a copied directory holds may have been sent from where it was.
-    let began_empty = is_new && sources.inventory.load().chunks.is_empty();
-    let (described, stopped, ready, cleared) = (sources.clone(), sources.clone(), sources.health, place.clone());
-    let shared = place.clone();
-    let capture = CaptureSource {
-        bundles: Arc::new(bundles),
-        pins,
-        describe: Arc::new(move || described.describe()),
-        is_stopped: Arc::new(move || stopped.is_stopped()),
-        clear: Arc::new(move |before| keeper::clear(&cleared, before)),
+/// Starts a thread; returns what tells whether it is alive.
+fn spawn_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<Pulse, OpenError> {
+    let (beating, pulse) = pulse();
+    let work = move || {
+        work();
+        drop(beating);
     };
-    let context = WebContext {
-        captures: vec![capture],
-        token,
-        token_hint,
-        hosts,
-        clock: Arc::clone(&place.clock),
-        metrics,
-        render_metrics: Arc::new(move || {
-            let mut text = String::new();
-            // Writing to a string cannot fail.
-            let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
-            text
-        }),
-        ready: Arc::new(move || match ready.storage() {
-            StorageHealth::Ok => Ok(()),
-            StorageHealth::Full { message } | StorageHealth::Failed { message } => Err(message),
-        }),
-        // Another process serves the same chunks, perhaps under the same name, from when its lock file is there.
-        is_only_sender: Arc::new(move || {
-            began_empty && layout::count_writers(&*shared.fs, &shared.data_dir).is_ok_and(|n| n == 1)
-        }),
-        limits: WebLimits::default(),
-    };
-    let stage = serving.clone();
-    serving.spawn("web", async move { web::serve(listener, context, stage).await });
-}
-
-fn spawn_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
-    thread::Builder::new().name(name.to_owned()).spawn(work).map(drop).map_err(OpenError::Thread)
+    thread::Builder::new().name(name.to_owned()).spawn(work).map(|_| pulse).map_err(OpenError::Thread)
 }

@@ -21,7 +21,7 @@ use arc_swap::ArcSwap;
 use tracing::{error, warn};
 
 use self::chunk::Open;
-use super::describe::Sources;
+use super::describe::{LastStored, Sources};
 use super::queue::{NotStored, QueueReceiver, Submission};
 use super::roll::Cause;
 use super::share::Share;
@@ -77,6 +77,7 @@ pub(super) struct Appender {
     settings: Arc<ArcSwap<LiveSettings>>,
     metrics: StorageMetrics,
     received: ReceiveMetrics,
+    last_stored: LastStored,
     keeper: Waker,
     open: Option<Open>,
     /// What asked the keeper to make room for the chunk after the last one begun.
@@ -90,7 +91,7 @@ impl Appender {
     ///
     /// It holds the writer's lock until it ends.
     pub(super) fn new(place: Place, lock: Option<Lock>, sources: &Sources, keeper: Waker) -> Self {
-        let Sources { settings, health, share, received, stored: metrics, .. } = sources.clone();
+        let Sources { settings, health, share, received, last_stored, stored: metrics, .. } = sources.clone();
         Self {
             volume: Volume::new(place.clone(), lock, health, share.clone()),
             place,
@@ -98,6 +99,7 @@ impl Appender {
             settings,
             metrics,
             received,
+            last_stored,
             keeper,
             open: None,
             room: Call::default(),
@@ -137,7 +139,10 @@ impl Appender {
     fn store(&mut self, group: Vec<Submission>) {
         let result = self.commit(&group);
         match &result {
-            Ok(_) => self.volume.well(),
+            Ok(_) => {
+                self.volume.well();
+                self.last_stored.note(self.place.clock.now());
+            }
             Err(NotStored::VolumeFull) => {
                 self.seal_if_full();
                 // The next chunk is begun once there is room for it.
