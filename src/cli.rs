@@ -10,7 +10,8 @@ use crate::tools::args::{
     CatArgs, CompletionArgs, LogArgs, RecoverArgs, RunArgs, StatsArgs, ValidateArgs, VerifyArgs, VersionArgs,
 };
 use crate::tools::exit::{ExitCode, Failure};
-use crate::tools::{cat, completion, crd, recover, run, stats, validate, verify, version};
+use crate::tools::pod_args::CollectorArgs;
+use crate::tools::{cat, collector, completion, crd, recover, run, stats, validate, verify, version};
 
 /// The name of the binary.
 const NAME: &str = "tracecapture";
@@ -39,6 +40,8 @@ struct Cli {
 enum Command {
     /// Receive OTLP on this machine and store it in a directory.
     Run(RunArgs),
+    /// Receive OTLP as a pod of a capture; started by the operator.
+    Collector(CollectorArgs),
     /// Check every frame of archives.
     Verify(VerifyArgs),
     /// Write the OTLP JSON lines of archives to stdout.
@@ -82,6 +85,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(command: Command, program: &'static str) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(args) => run::run(&args),
+        Command::Collector(args) => collector::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Cat(args) => cat::run(&args),

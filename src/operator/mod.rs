@@ -9,5 +9,6 @@
 //! - A broken object has its own condition; the others go on.
 //! - Losing leadership pauses visits, never the data path.
 
+pub mod build;
 pub mod observed;
 pub mod options;

@@ -257,7 +257,7 @@ pub enum StatsFormat {
 }
 
 /// Reads `IP:PORT`, or `localhost:PORT`.
-fn parse_address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let numeric = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
     numeric.parse().map_err(|_| "write an IP address and a port, such as `127.0.0.1:4317` or `[::1]:4317`".to_owned())
 }
@@ -290,7 +290,7 @@ mod tests {
         let args = Typed::try_parse_from([&["run"], typed].concat()).unwrap_or_else(|error| panic!("{error}")).run;
         let capture = ValidCapture::with_defaults(&CaptureId::new("default", "local").unwrap()).unwrap();
         let text = |address: Option<SocketAddr>| address.unwrap().to_string();
-        let listen = args.listen(&CollectorSettings::from(&capture));
+        let listen = args.listen(&CollectorSettings::of(&capture, Timestamp::default()));
         let listen = listen.map(|l| (text(l.grpc), text(l.http), l.web.to_string())).map_err(|e| e.to_string());
         let meant = meant.map(|(grpc, http, web)| (grpc.into(), http.into(), web.into())).map_err(str::to_owned);
         assert_eq!(listen, meant, "{typed:?}");
