@@ -21,7 +21,7 @@ use crate::api::names::CAPTURE_LABEL;
 use crate::ids::CaptureId;
 
 /// Under which name the API server notes which fields are ours.
-pub const FIELD_MANAGER: &str = "tracecapture";
+pub(super) const FIELD_MANAGER: &str = "tracecapture";
 
 /// What the API server says of a `StatefulSet` whose fixed fields would change.
 ///
@@ -29,17 +29,17 @@ pub const FIELD_MANAGER: &str = "tracecapture";
 const FIXED_FIELDS: &str = "updates to statefulset spec for fields other than";
 
 /// Who writes, and what is known of what is there.
-pub struct Writer<'a> {
+pub(super) struct Writer<'a> {
     /// The way to the API server.
-    pub client: &'a Client,
+    pub(super) client: &'a Client,
     /// The capture.
-    pub id: &'a CaptureId,
+    pub(super) id: &'a CaptureId,
     /// Its UID.
-    pub uid: &'a str,
+    pub(super) uid: &'a str,
     /// What the watches show.
-    pub seen: &'a BTreeMap<ChildName, Seen>,
+    pub(super) seen: &'a BTreeMap<ChildName, Seen>,
     /// What was applied last.
-    pub ledger: &'a mut Ledger,
+    pub(super) ledger: &'a mut Ledger,
 }
 
 impl Writer<'_> {
@@ -52,7 +52,7 @@ impl Writer<'_> {
     ///
     /// # Cancel safety
     /// What was written stays; the next visit goes on.
-    pub async fn apply(&mut self, resources: Resources<Built>) -> Result<Resources<Accepted>, VisitError> {
+    pub(super) async fn apply(&mut self, resources: Resources<Built>) -> Result<Resources<Accepted>, VisitError> {
         let objects = resources.objects().map_err(|error| VisitError::Encode(self.id.to_string(), error))?;
         let mut first_failure = None;
         let mut wanted = BTreeSet::new();
@@ -158,7 +158,7 @@ impl Writer<'_> {
 }
 
 /// Returns access to whole objects of a kind.
-pub fn api(client: &Client, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+pub(super) fn api(client: &Client, kind: Kind, namespace: &str) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), namespace, &kind.resource())
 }
 

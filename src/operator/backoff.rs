@@ -8,27 +8,27 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_secs(1);
 
 /// The longest wait: an API server that comes back is used again within minutes.
-pub const LONGEST: Duration = Duration::from_mins(5);
+pub(super) const LONGEST: Duration = Duration::from_mins(5);
 
 /// After so many doublings the longest wait is reached.
 const MAX_DOUBLINGS: u32 = 9;
 
 /// The failures in a row of each capture, by UID: an object made anew under an old name starts afresh.
 #[derive(Debug, Default)]
-pub struct Backoff {
+pub(super) struct Backoff {
     failures: HashMap<String, u32>,
 }
 
 impl Backoff {
     /// Counts a failure; returns how long to wait.
-    pub fn failed(&mut self, uid: &str) -> Duration {
+    pub(super) fn failed(&mut self, uid: &str) -> Duration {
         let failures = self.failures.entry(uid.to_owned()).or_default();
         *failures = failures.saturating_add(1);
         delay(uid, *failures)
     }
 
     /// Forgets the failures of a capture: its visit succeeded, or it is gone.
-    pub fn forget(&mut self, uid: &str) {
+    pub(super) fn forget(&mut self, uid: &str) {
         self.failures.remove(uid);
     }
 }

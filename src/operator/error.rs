@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// What a visit attempted in vain.
 #[derive(Debug, Error)]
-pub enum VisitError {
+pub(super) enum VisitError {
     /// The API server did not answer as hoped.
     #[error("cannot {attempt}")]
     Api {
@@ -33,7 +33,7 @@ pub enum VisitError {
 
 /// What can be hoped for from another visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retry {
+pub(super) enum Retry {
     /// It may succeed soon; the server may have named a wait.
     Soon(Option<Duration>),
     /// It succeeds only once somebody changed something.
@@ -42,13 +42,13 @@ pub enum Retry {
 
 impl VisitError {
     /// Makes an error of an attempt at the API server.
-    pub fn api(attempt: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
+    pub(super) fn api(attempt: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let attempt = attempt.into();
         move |source| Self::Api { attempt, source: Box::new(source) }
     }
 
     /// Returns the answer of the API server, where it gave one.
-    pub fn status(&self) -> Option<&Status> {
+    pub(super) fn status(&self) -> Option<&Status> {
         match self {
             Self::Api { source, .. } => status(source),
             _ => None,
@@ -56,7 +56,7 @@ impl VisitError {
     }
 
     /// Returns the kind of failure, for metrics and events: a closed list of words.
-    pub fn reason(&self) -> &'static str {
+    pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::Encode(..) => "Encode",
             Self::TimedOut(_) => "TimedOut",
@@ -80,7 +80,7 @@ impl VisitError {
     }
 
     /// Tells what can be hoped for from another visit.
-    pub fn retry(&self) -> Retry {
+    pub(super) fn retry(&self) -> Retry {
         match (self.reason(), self.status()) {
             ("Forbidden" | "Refused" | "Encode" | "Taken", _) => Retry::AfterChange,
             (_, Some(status)) => {
@@ -93,7 +93,7 @@ impl VisitError {
 }
 
 /// Returns the answer of the API server in an error, where it gave one.
-pub fn status(error: &kube::Error) -> Option<&Status> {
+pub(super) fn status(error: &kube::Error) -> Option<&Status> {
     match error {
         kube::Error::Api(status) => Some(status),
         _ => None,
@@ -104,7 +104,7 @@ pub fn status(error: &kube::Error) -> Option<&Status> {
 ///
 /// # Errors
 /// Every other error, as it came.
-pub fn optional<T>(answer: kube::Result<T>) -> kube::Result<Option<T>> {
+pub(super) fn optional<T>(answer: kube::Result<T>) -> kube::Result<Option<T>> {
     match answer {
         Ok(object) => Ok(Some(object)),
         Err(error) if status(&error).is_some_and(Status::is_not_found) => Ok(None),

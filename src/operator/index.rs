@@ -19,32 +19,32 @@ use crate::ids::CaptureId;
 
 /// A stream of events: the captures or one kind of their children, of one namespace or of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Source {
+pub(super) struct Source {
     /// The place of the namespace in the list of those watched.
-    pub scope: usize,
+    pub(super) scope: usize,
     /// Which children; `None` stands for the captures themselves.
-    pub children: Option<Kind>,
+    pub(super) children: Option<Kind>,
 }
 
 impl Source {
     /// Returns the kind that is watched, for logs and metrics.
-    pub fn kind(self) -> &'static str {
+    pub(super) fn kind(self) -> &'static str {
         self.children.map_or("TraceCapture", Kind::name)
     }
 }
 
 /// Who has to be visited because of an event, and who is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Effects {
+pub(super) struct Effects {
     /// Captures to visit.
-    pub visit: Vec<CaptureId>,
+    pub(super) visit: Vec<CaptureId>,
     /// Captures that are gone, with their UIDs.
-    pub gone: Vec<(CaptureId, String)>,
+    pub(super) gone: Vec<(CaptureId, String)>,
 }
 
 /// What the watches told.
 #[derive(Debug, Default)]
-pub struct Index {
+pub(super) struct Index {
     captures: HashMap<CaptureId, Known>,
     children: HashMap<CaptureId, BTreeMap<ChildName, Listed>>,
     /// What a list that is being read has brought so far, by its source.
@@ -83,7 +83,7 @@ struct Entry(CaptureId, Option<ChildName>);
 
 impl Index {
     /// Takes in an event of a stream of captures.
-    pub fn apply_capture(&mut self, source: Source, event: Event<DeserializeGuard<TraceCapture>>) -> Effects {
+    pub(super) fn apply_capture(&mut self, source: Source, event: Event<DeserializeGuard<TraceCapture>>) -> Effects {
         let mut effects = Effects::default();
         match event {
             Event::Init => self.begin(source),
@@ -113,7 +113,12 @@ impl Index {
     }
 
     /// Takes in an event of a stream of children of one kind.
-    pub fn apply_child<K>(&mut self, source: Source, kind: Kind, event: &Event<PartialObjectMeta<K>>) -> Effects {
+    pub(super) fn apply_child<K>(
+        &mut self,
+        source: Source,
+        kind: Kind,
+        event: &Event<PartialObjectMeta<K>>,
+    ) -> Effects {
         let mut effects = Effects::default();
         match event {
             Event::Init => self.begin(source),
@@ -144,23 +149,23 @@ impl Index {
     }
 
     /// Returns every capture.
-    pub fn captures(&self) -> impl Iterator<Item = &CaptureId> {
+    pub(super) fn captures(&self) -> impl Iterator<Item = &CaptureId> {
         self.captures.keys()
     }
 
     /// Returns the UID of a capture that is there.
-    pub fn uid(&self, id: &CaptureId) -> Option<&str> {
+    pub(super) fn uid(&self, id: &CaptureId) -> Option<&str> {
         self.captures.get(id).map(|known| known.uid.as_str())
     }
 
     /// Returns what was made of a capture, as the watches last showed it.
-    pub fn children(&self, id: &CaptureId) -> BTreeMap<ChildName, Seen> {
+    pub(super) fn children(&self, id: &CaptureId) -> BTreeMap<ChildName, Seen> {
         let children = self.children.get(id).into_iter().flatten();
         children.map(|(name, listed)| (name.clone(), listed.seen.clone())).collect()
     }
 
     /// Returns the captures on the same directory of the same claim that were created earlier, in order.
-    pub fn sharers(&self, id: &CaptureId) -> Vec<CaptureId> {
+    pub(super) fn sharers(&self, id: &CaptureId) -> Vec<CaptureId> {
         let Some(mine) = self.captures.get(id).filter(|known| known.place.is_some()) else { return Vec::new() };
         let rank = |id: &CaptureId, known: &Known| (known.created.clone(), id.name().to_owned());
         let is_earlier = |(other, known): &(&CaptureId, &Known)| {

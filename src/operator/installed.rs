@@ -21,12 +21,14 @@ const NAMED_FIELDS: usize = 5;
 
 /// Why captures cannot be reconciled yet.
 #[derive(Debug, Error)]
-pub enum InstalledError {
+pub(super) enum InstalledError {
     /// There is no definition.
     #[error("the cluster has no definition `{0}`: apply the output of `tracecapture crd`")]
     Absent(String),
     /// The definition is of an older version.
-    #[error("the definition `{name}` in the cluster does not know {fields}: apply the output of `tracecapture crd` of this version")]
+    #[error(
+        "the definition `{name}` in the cluster does not know {fields}: apply the output of `tracecapture crd` of this version"
+    )]
     Outdated {
         /// The definition.
         name: String,
@@ -44,7 +46,7 @@ pub enum InstalledError {
 ///
 /// # Errors
 /// [`InstalledError`]; worth repeating until somebody applied the definition.
-pub async fn check(client: &Client, watched: &Watched) -> Result<(), InstalledError> {
+pub(super) async fn check(client: &Client, watched: &Watched) -> Result<(), InstalledError> {
     let ours = TraceCapture::crd();
     let name = TraceCapture::crd_name().to_owned();
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());

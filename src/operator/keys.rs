@@ -18,14 +18,14 @@ use crate::api::grant::{GrantKey, InvalidKey};
 use crate::api::names::MANAGED_BY;
 
 /// The Secret of the installation.
-pub const SECRET_NAME: &str = "tracecapture-keys";
+pub(super) const SECRET_NAME: &str = "tracecapture-keys";
 
 /// The entry that holds the private key of grants, in PKCS #8 form.
 const GRANT_ENTRY: &str = "grant.pkcs8";
 
 /// Why there is no key.
 #[derive(Debug, Error)]
-pub enum KeyError {
+pub(super) enum KeyError {
     /// The Secret cannot be read. A retry may help.
     #[error("cannot read the Secret `{SECRET_NAME}`")]
     Read(#[source] kube::Error),
@@ -36,7 +36,9 @@ pub enum KeyError {
     #[error("cannot draw a key for grants")]
     Draw(#[source] InvalidKey),
     /// The Secret holds no key. Somebody has to correct it.
-    #[error("the entry `{GRANT_ENTRY}` of the Secret `{SECRET_NAME}` is missing or no key: delete the Secret to have a new one made")]
+    #[error(
+        "the entry `{GRANT_ENTRY}` of the Secret `{SECRET_NAME}` is missing or no key: delete the Secret to have a new one made"
+    )]
     Invalid,
 }
 
@@ -47,7 +49,7 @@ pub enum KeyError {
 ///
 /// # Cancel safety
 /// Safe: the Secret is there whole or not at all.
-pub async fn obtain(client: &Client, namespace: &str) -> Result<GrantKey, KeyError> {
+pub(super) async fn obtain(client: &Client, namespace: &str) -> Result<GrantKey, KeyError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     if let Some(secret) = optional(api.get(SECRET_NAME).await).map_err(KeyError::Read)? {
         return read(&secret);

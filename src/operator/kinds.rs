@@ -8,7 +8,7 @@ use kube::api::ApiResource;
 
 /// A kind of object that belongs to a capture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub(super) enum Kind {
     /// Settings, and the variables of applications.
     ConfigMap,
     /// What the pods run as.
@@ -29,7 +29,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind that is watched.
-    pub const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::ConfigMap,
         Self::ServiceAccount,
         Self::Service,
@@ -41,7 +41,7 @@ impl Kind {
     ];
 
     /// Returns the name, as it stands in `kind`.
-    pub const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::ConfigMap => "ConfigMap",
             Self::ServiceAccount => "ServiceAccount",
@@ -55,12 +55,12 @@ impl Kind {
     }
 
     /// Returns the kind of this name.
-    pub fn named(name: &str) -> Option<Self> {
+    pub(super) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
     /// Returns how the API server addresses it.
-    pub fn resource(self) -> ApiResource {
+    pub(super) fn resource(self) -> ApiResource {
         match self {
             Self::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
             Self::ServiceAccount => ApiResource::erase::<ServiceAccount>(&()),
@@ -76,14 +76,14 @@ impl Kind {
     /// Tells whether an object of this kind is deleted once the capture no longer asks for it.
     ///
     /// A claim holds what was captured: only `deletionPolicy: Delete` deletes one, with its capture.
-    pub const fn is_pruned(self) -> bool {
+    pub(super) const fn is_pruned(self) -> bool {
         !matches!(self, Self::PersistentVolumeClaim | Self::Pod)
     }
 
     /// Tells whether the API server counts the changes of what was asked for in `metadata.generation`.
     ///
     /// For such kinds a change of the status alone is no drift.
-    pub const fn has_generation(self) -> bool {
+    pub(super) const fn has_generation(self) -> bool {
         matches!(self, Self::StatefulSet | Self::NetworkPolicy | Self::PodDisruptionBudget)
     }
 }

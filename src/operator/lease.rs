@@ -43,20 +43,20 @@ const CALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// A lease, and since when it has not changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Observed {
+pub(super) struct Observed {
     /// Its version.
-    pub version: String,
+    pub(super) version: String,
     /// Who holds it; empty where it was released.
-    pub holder: String,
+    pub(super) holder: String,
     /// How long it holds without a change.
-    pub duration: Duration,
+    pub(super) duration: Duration,
     /// When this version was first observed, on our monotonic clock.
-    pub since: Duration,
+    pub(super) since: Duration,
 }
 
 /// What a candidate does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
+pub(super) enum Decision {
     /// There is no lease: make one.
     Create,
     /// It is ours: renew it.
@@ -68,7 +68,7 @@ pub enum Decision {
 }
 
 /// Decides by what was observed; `now` is on the clock of [`Observed::since`].
-pub fn decide(me: &str, observed: Option<&Observed>, now: Duration) -> Decision {
+pub(super) fn decide(me: &str, observed: Option<&Observed>, now: Duration) -> Decision {
     match observed {
         None => Decision::Create,
         Some(lease) if lease.holder == me => Decision::Renew,
@@ -79,7 +79,7 @@ pub fn decide(me: &str, observed: Option<&Observed>, now: Duration) -> Decision 
 }
 
 /// A candidate of the election.
-pub struct Candidate {
+pub(super) struct Candidate {
     api: Api<Lease>,
     identity: String,
     clock: Arc<dyn Clock>,
@@ -91,7 +91,7 @@ pub struct Candidate {
 
 impl Candidate {
     /// Makes a candidate, and what tells whether it leads.
-    pub fn new(
+    pub(super) fn new(
         client: Client,
         namespace: &str,
         identity: String,
@@ -103,7 +103,7 @@ impl Candidate {
     }
 
     /// Takes part until the stage stops, then releases the lease.
-    pub async fn run(mut self, shutdown: Shutdown) {
+    pub(super) async fn run(mut self, shutdown: Shutdown) {
         loop {
             let wait = tokio::select! {
                 () = shutdown.requested() => break,

@@ -14,29 +14,29 @@ use super::kinds::Kind;
 
 /// Names an object of one capture; its namespace is the capture's.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChildName {
+pub(super) struct ChildName {
     /// What it is.
-    pub kind: Kind,
+    pub(super) kind: Kind,
     /// Its name.
-    pub name: String,
+    pub(super) name: String,
 }
 
 /// An object as the watch last showed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub(super) struct Seen {
     /// Tells it from others of its name.
-    pub uid: String,
+    pub(super) uid: String,
     /// The UIDs of its owners.
-    pub owners: Vec<String>,
+    pub(super) owners: Vec<String>,
     /// Its state.
-    pub mark: Mark,
+    pub(super) mark: Mark,
     /// Whether it is there; what was deleted is remembered, because its deletion may be news still.
-    pub is_present: bool,
+    pub(super) is_present: bool,
 }
 
 /// The state of an object at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
+pub(super) struct Mark {
     /// Its version; `None` where the server does not count them in numbers.
     version: Option<u64>,
     /// What would differ if someone changed what we applied.
@@ -45,19 +45,19 @@ pub struct Mark {
 
 /// What we applied, and what the object was afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Applied {
+pub(super) struct Applied {
     digest: u64,
     mark: Mark,
 }
 
 /// What was applied of one capture.
-pub type Ledger = BTreeMap<ChildName, Applied>;
+pub(super) type Ledger = BTreeMap<ChildName, Applied>;
 
 impl Mark {
     /// Reads the state of an object.
     ///
     /// Of kinds whose changes the server counts, the status is left out: it changes all the time.
-    pub fn of(kind: Kind, meta: &ObjectMeta) -> Self {
+    pub(super) fn of(kind: Kind, meta: &ObjectMeta) -> Self {
         let mut hasher = DefaultHasher::new();
         if kind.has_generation() && meta.generation.is_some() {
             (meta.generation, &meta.labels, &meta.annotations, &meta.finalizers).hash(&mut hasher);
@@ -80,7 +80,7 @@ impl Mark {
 
 impl Seen {
     /// Reads an object that the watch shows.
-    pub fn present(kind: Kind, meta: &ObjectMeta) -> Self {
+    pub(super) fn present(kind: Kind, meta: &ObjectMeta) -> Self {
         Self {
             uid: meta.uid.clone().unwrap_or_default(),
             owners: meta.owner_references.iter().flatten().map(|owner| owner.uid.clone()).collect(),
@@ -90,7 +90,7 @@ impl Seen {
     }
 
     /// Marks it as deleted, by an event or because a new list does not have it.
-    pub fn deleted(&mut self, meta: Option<(Kind, &ObjectMeta)>) {
+    pub(super) fn deleted(&mut self, meta: Option<(Kind, &ObjectMeta)>) {
         self.is_present = false;
         match meta {
             Some((kind, meta)) => self.mark = Mark::of(kind, meta),
@@ -102,13 +102,13 @@ impl Seen {
 
 impl Applied {
     /// Remembers what was applied, by the answer of the API server.
-    pub fn new(kind: Kind, object: &Value, answer: &ObjectMeta) -> Self {
+    pub(super) fn new(kind: Kind, object: &Value, answer: &ObjectMeta) -> Self {
         Self { digest: digest(object), mark: Mark::of(kind, answer) }
     }
 }
 
 /// Tells whether `object` has to be applied, after what is remembered and seen of it.
-pub fn is_due(object: &Value, applied: Option<&Applied>, seen: Option<&Seen>) -> bool {
+pub(super) fn is_due(object: &Value, applied: Option<&Applied>, seen: Option<&Seen>) -> bool {
     let Some(applied) = applied else { return true };
     if applied.digest != digest(object) {
         return true;

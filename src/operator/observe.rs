@@ -20,11 +20,11 @@ use crate::ids::CaptureId;
 const MAX_REFUSALS: usize = 3;
 
 /// Where a visit looks.
-pub struct Observer<'a> {
+pub(super) struct Observer<'a> {
     /// The way to the API server.
-    pub client: &'a Client,
+    pub(super) client: &'a Client,
     /// The way to the collectors.
-    pub reports: &'a dyn Reports,
+    pub(super) reports: &'a dyn Reports,
 }
 
 impl Observer<'_> {
@@ -35,7 +35,11 @@ impl Observer<'_> {
     ///
     /// # Errors
     /// [`VisitError::Api`] where the API server does not answer; pods that do not are part of what is observed.
-    pub async fn observe(&self, capture: &ValidCapture, sharers: Vec<CaptureId>) -> Result<Observed, VisitError> {
+    pub(super) async fn observe(
+        &self,
+        capture: &ValidCapture,
+        sharers: Vec<CaptureId>,
+    ) -> Result<Observed, VisitError> {
         let id = capture.id();
         let names = ChildNames::of(id);
         let storage = &capture.spec().storage;

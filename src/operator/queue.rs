@@ -12,7 +12,7 @@ use crate::ids::CaptureId;
 
 /// Captures that wait for a visit, and those that are being visited.
 #[derive(Debug, Default)]
-pub struct Queue {
+pub(super) struct Queue {
     /// When each capture is due, earliest first; times are those of one monotonic clock.
     order: BTreeSet<(Duration, CaptureId)>,
     due: HashMap<CaptureId, Duration>,
@@ -21,14 +21,14 @@ pub struct Queue {
 
 impl Queue {
     /// Wants a visit at `at`, or earlier where one is wanted earlier already.
-    pub fn push(&mut self, id: &CaptureId, at: Duration) {
+    pub(super) fn push(&mut self, id: &CaptureId, at: Duration) {
         if self.due.get(id).is_none_or(|&due| at < due) {
             self.set(id, at);
         }
     }
 
     /// Takes the capture that is due first, where one is due and not being visited.
-    pub fn pop(&mut self, now: Duration) -> Option<CaptureId> {
+    pub(super) fn pop(&mut self, now: Duration) -> Option<CaptureId> {
         let due = self.order.iter().take_while(|(at, _)| *at <= now);
         let id = due.map(|(_, id)| id).find(|id| !self.active.contains(*id))?.clone();
         self.unset(&id);
@@ -37,12 +37,12 @@ impl Queue {
     }
 
     /// Returns when the next capture that is not being visited is due.
-    pub fn next_due(&self) -> Option<Duration> {
+    pub(super) fn next_due(&self) -> Option<Duration> {
         self.order.iter().find(|(_, id)| !self.active.contains(id)).map(|(at, _)| *at)
     }
 
     /// Ends a visit; the next is at `again`, or earlier where a reason came during the visit.
-    pub fn done(&mut self, id: &CaptureId, again: Option<Duration>) {
+    pub(super) fn done(&mut self, id: &CaptureId, again: Option<Duration>) {
         self.active.remove(id);
         if let Some(at) = again {
             self.push(id, at);
@@ -52,24 +52,24 @@ impl Queue {
     /// Ends a visit that failed: it is repeated at `again` and not earlier, whatever came meanwhile.
     ///
     /// The reasons that a failing visit makes itself would else undo its wait.
-    pub fn failed(&mut self, id: &CaptureId, again: Duration) {
+    pub(super) fn failed(&mut self, id: &CaptureId, again: Duration) {
         self.active.remove(id);
         self.unset(id);
         self.set(id, again);
     }
 
     /// Wants no visit of a capture that is gone.
-    pub fn forget(&mut self, id: &CaptureId) {
+    pub(super) fn forget(&mut self, id: &CaptureId) {
         self.unset(id);
     }
 
     /// Returns how many captures are due by `now`.
-    pub fn depth(&self, now: Duration) -> usize {
+    pub(super) fn depth(&self, now: Duration) -> usize {
         self.order.iter().take_while(|(at, _)| *at <= now).count()
     }
 
     /// Returns how many captures are being visited.
-    pub fn active(&self) -> usize {
+    pub(super) fn active(&self) -> usize {
         self.active.len()
     }
 

@@ -65,7 +65,7 @@ pub struct HttpReports {
 enum ReportError {
     #[error("`{0}` is no address of the form `http://host:port`")]
     Address(String),
-    #[error("no connection to {0} within {} seconds", CONNECT_LIMIT.as_secs())]
+    #[error("no connection to {0} within {limit} seconds", limit = CONNECT_LIMIT.as_secs())]
     ConnectTime(String),
     #[error("no connection to {0}: {1}")]
     Connect(String, std::io::Error),

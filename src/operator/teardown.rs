@@ -29,24 +29,24 @@ const FINALIZER_MANAGER: &str = "tracecapture-finalizer";
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// How soon a capture is looked at again whose pods are ending.
-pub const LOOK_AGAIN: Duration = Duration::from_secs(5);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What is left of a capture that is being deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Remains {
+pub(super) struct Remains {
     /// Whether its set is there and nobody deleted it yet.
-    pub has_set: bool,
+    pub(super) has_set: bool,
     /// Whether pods of it are there.
-    pub has_pods: bool,
+    pub(super) has_pods: bool,
     /// Whether its claim is there and nobody deleted it yet.
-    pub has_claim: bool,
+    pub(super) has_claim: bool,
     /// How long ago somebody deleted the capture.
-    pub since: Duration,
+    pub(super) since: Duration,
 }
 
 /// The next step of an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     /// Delete the set, and with it the pods.
     DeleteSet,
     /// Wait for the pods.
@@ -58,7 +58,7 @@ pub enum Step {
 }
 
 /// Decides the next step.
-pub fn plan(remains: Remains) -> Step {
+pub(super) fn plan(remains: Remains) -> Step {
     let Remains { has_set, has_pods, has_claim, since } = remains;
     if has_set {
         Step::DeleteSet
@@ -72,13 +72,13 @@ pub fn plan(remains: Remains) -> Step {
 }
 
 /// Tells whether a capture needs the finalizer: its own claim is to go with it.
-pub fn needs_finalizer(capture: &ValidCapture) -> bool {
+pub(super) fn needs_finalizer(capture: &ValidCapture) -> bool {
     let storage = &capture.spec().storage;
     storage.deletion_policy == DeletionPolicy::Delete && storage.claim_name.is_none()
 }
 
 /// Tells whether an object has the finalizer.
-pub fn has_finalizer(finalizers: &[String]) -> bool {
+pub(super) fn has_finalizer(finalizers: &[String]) -> bool {
     finalizers.iter().any(|finalizer| finalizer == VOLUME_FINALIZER)
 }
 
@@ -86,7 +86,7 @@ pub fn has_finalizer(finalizers: &[String]) -> bool {
 ///
 /// # Errors
 /// [`VisitError::Api`].
-pub async fn set_finalizer(client: &Client, id: &CaptureId, uid: &str, present: bool) -> Result<(), VisitError> {
+pub(super) async fn set_finalizer(client: &Client, id: &CaptureId, uid: &str, present: bool) -> Result<(), VisitError> {
     let finalizers = if present { json!([VOLUME_FINALIZER]) } else { json!([]) };
     let body: Value = json!({
         "apiVersion": crate::api::API_VERSION,
@@ -106,7 +106,7 @@ pub async fn set_finalizer(client: &Client, id: &CaptureId, uid: &str, present: 
 ///
 /// # Errors
 /// [`VisitError::Api`].
-pub async fn advance(
+pub(super) async fn advance(
     client: &Client,
     (id, uid): (&CaptureId, &str),
     deleted: Timestamp,

@@ -16,10 +16,11 @@ use super::kinds::Kind;
 use super::options::Watched;
 use crate::api::TraceCapture;
 use crate::api::names::CAPTURE_LABEL;
+use crate::ids::CaptureId;
 
 /// What one of the streams brought.
 #[derive(Debug)]
-pub enum Change {
+pub(super) enum Change {
     /// A capture.
     Capture(Source, Event<DeserializeGuard<TraceCapture>>),
     /// The metadata of a child of a capture.
@@ -29,10 +30,10 @@ pub enum Change {
 }
 
 /// All streams as one.
-pub type Changes = SelectAll<BoxStream<'static, Change>>;
+pub(super) type Changes = SelectAll<BoxStream<'static, Change>>;
 
 /// Returns every source of the namespaces that are watched.
-pub fn sources(watched: &Watched) -> Vec<Source> {
+pub(super) fn sources(watched: &Watched) -> Vec<Source> {
     let scopes = match watched {
         Watched::All => 1,
         Watched::Namespaces(names) => names.len(),
@@ -41,8 +42,16 @@ pub fn sources(watched: &Watched) -> Vec<Source> {
     (0..scopes).flat_map(|scope| kinds().map(move |children| Source { scope, children })).collect()
 }
 
+/// Tells whether a source tells of the namespace of a capture.
+pub(super) fn covers(watched: &Watched, source: Source, id: &CaptureId) -> bool {
+    match watched {
+        Watched::All => true,
+        Watched::Namespaces(names) => names.get(source.scope).is_some_and(|name| name == id.namespace()),
+    }
+}
+
 /// Begins to watch; nothing is asked of the API server before the first poll.
-pub fn start(client: &Client, watched: &Watched) -> Changes {
+pub(super) fn start(client: &Client, watched: &Watched) -> Changes {
     sources(watched)
         .into_iter()
         .map(|source| {

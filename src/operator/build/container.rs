@@ -12,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::Plan;
 use super::network::{otlp_ports, own_ports};
 use crate::api::{Fault, Quantity as Given};
+use crate::clock::Timestamp;
 use crate::settings::CollectorSettings;
 use crate::units::ByteSize;
 
@@ -31,8 +32,7 @@ pub(super) const SETTINGS_DIR: &str = "/etc/tracecapture";
 pub(super) const DATA_DIR: &str = "/data";
 
 /// The variables by which a collector knows which pod it is, and the fields that they come from.
-pub(super) const IDENTITY: [(&str, &str); 2] =
-    [("POD_NAME", "metadata.name"), ("POD_NAMESPACE", "metadata.namespace")];
+pub(super) const IDENTITY: [(&str, &str); 2] = [("POD_NAME", "metadata.name"), ("POD_NAMESPACE", "metadata.namespace")];
 
 /// What a pod asks for where the capture does not say: enough for tens of thousands of spans a second.
 const REQUESTS: [(&str, &str); 2] = [("cpu", "100m"), ("memory", "128Mi")];
@@ -84,11 +84,7 @@ fn env(plan: &Plan<'_>, faults: &mut Vec<Fault>) -> Vec<EnvVar> {
             let path = format!("spec.collector.env[{}]", given.name);
             faults.push(Fault::new(path, "tells the collector which pod it is: remove it"));
         }
-        variables.push(EnvVar {
-            name: given.name.clone(),
-            value: Some(given.value.clone()),
-            ..EnvVar::default()
-        });
+        variables.push(EnvVar { name: given.name.clone(), value: Some(given.value.clone()), ..EnvVar::default() });
     }
     variables
 }
@@ -159,7 +155,7 @@ fn resources(plan: &Plan<'_>) -> ResourceRequirements {
 /// Requests up to the default size fit into the same limit, so that changing their size restarts
 /// no pod; larger ones need a larger limit, and that a running pod cannot get.
 fn memory_limit(plan: &Plan<'_>) -> ByteSize {
-    let in_flight = CollectorSettings::from(plan.capture).live.receive().budget();
+    let in_flight = CollectorSettings::of(plan.capture, Timestamp::default()).live.receive().budget();
     ByteSize(in_flight.saturating_add(MEMORY_BESIDE_REQUESTS).div_ceil(MIB).saturating_mul(MIB))
 }
 

@@ -33,11 +33,7 @@ pub(super) struct Port {
 pub(super) fn otlp_ports(plan: &Plan<'_>) -> Vec<Port> {
     let receiver = plan.capture.receiver();
     // HTTP/2 without TLS, said so that meshes and ingresses do not try HTTP/1.1.
-    let grpc = receiver.grpc_port.map(|number| Port {
-        name: "otlp-grpc",
-        number,
-        protocol: Some("kubernetes.io/h2c"),
-    });
+    let grpc = receiver.grpc_port.map(|number| Port { name: "otlp-grpc", number, protocol: Some("kubernetes.io/h2c") });
     let http = receiver.http_port.map(|number| Port { name: "otlp-http", number, protocol: Some("http") });
     grpc.into_iter().chain(http).collect()
 }

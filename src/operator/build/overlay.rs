@@ -20,10 +20,7 @@ const QUANTITIES: [&str; 2] = ["limits", "requests"];
 ///
 /// # Errors
 /// Every fault, sorted by path.
-pub(super) fn merge(
-    template: PodTemplateSpec,
-    overlay: &Map<String, Value>,
-) -> Result<PodTemplateSpec, Vec<Fault>> {
+pub(super) fn merge(template: PodTemplateSpec, overlay: &Map<String, Value>) -> Result<PodTemplateSpec, Vec<Fault>> {
     if overlay.is_empty() {
         return Ok(template);
     }

@@ -68,10 +68,7 @@ fn volumes(plan: &Plan<'_>) -> Vec<Volume> {
     vec![
         Volume {
             name: SETTINGS_VOLUME.to_owned(),
-            config_map: Some(ConfigMapVolumeSource {
-                name: plan.names.settings(),
-                ..ConfigMapVolumeSource::default()
-            }),
+            config_map: Some(ConfigMapVolumeSource { name: plan.names.settings(), ..ConfigMapVolumeSource::default() }),
             ..Volume::default()
         },
         Volume {

@@ -55,11 +55,19 @@ pub(super) fn faults(before: &Value, merged: &Value) -> Vec<Fault> {
     let mut faults = Vec::new();
     let metadata = merged.get("metadata").and_then(Value::as_object).into_iter().flatten();
     for (name, _) in metadata.filter(|(name, _)| !METADATA.contains(&name.as_str())) {
-        faults.push(Fault::new(format!("metadata.{name}"), "the set gives its pods everything but labels and annotations: remove it"));
+        faults.push(Fault::new(
+            format!("metadata.{name}"),
+            "the set gives its pods everything but labels and annotations: remove it",
+        ));
     }
     let labels = before.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
     for (name, _) in labels {
-        faults.extend(change(before, merged, &["metadata", "labels", name], "the set finds its pods by their labels: remove it"));
+        faults.extend(change(
+            before,
+            merged,
+            &["metadata", "labels", name],
+            "the set finds its pods by their labels: remove it",
+        ));
     }
     for (path, advice) in PROTECTED {
         faults.extend(change(before, merged, path, advice));
@@ -82,14 +90,21 @@ fn shadowing(merged: &Value) -> Vec<Fault> {
     let is_below = |path: &&str| {
         [SETTINGS_DIR, DATA_DIR].iter().any(|dir| path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/')))
     };
-    let shadow = |path| Fault::new(text(&[C[0], C[1], C[2], "volumeMounts", path]), "would hide files of the collector: mount it elsewhere");
+    let shadow = |path| {
+        Fault::new(
+            text(&[C[0], C[1], C[2], "volumeMounts", path]),
+            "would hide files of the collector: mount it elsewhere",
+        )
+    };
     paths.filter(is_below).map(shadow).collect()
 }
 
 /// Goes down `path`; a step into a list takes the element with that key.
 fn at<'v>(value: &'v Value, path: &[&str]) -> Option<&'v Value> {
     path.iter().try_fold(value, |value, step| match value {
-        Value::Array(items) => items.iter().find(|item| KEYS.iter().any(|key| item.get(key).is_some_and(|name| name == step))),
+        Value::Array(items) => {
+            items.iter().find(|item| KEYS.iter().any(|key| item.get(key).is_some_and(|name| name == step)))
+        }
         _ => value.get(step),
     })
 }

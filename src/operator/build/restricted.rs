@@ -13,9 +13,8 @@ use k8s_openapi::api::core::v1::{
 use crate::api::Fault;
 
 /// The kinds of volumes that need nothing of the node.
-const VOLUMES: [&str; 8] = [
-    "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret",
-];
+const VOLUMES: [&str; 8] =
+    ["configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"];
 
 /// The kernel parameters that stay within the pod.
 const SYSCTLS: [&str; 12] = [
@@ -109,7 +108,10 @@ impl Findings {
     }
 
     fn check_container(&mut self, container: &Container, path: &str) {
-        self.check_security(&container.security_context.clone().unwrap_or_default(), &format!("{path}.securityContext"));
+        self.check_security(
+            &container.security_context.clone().unwrap_or_default(),
+            &format!("{path}.securityContext"),
+        );
         for port in container.ports.iter().flatten() {
             let is_free = port.host_port.is_none_or(|port| port == 0);
             self.unless(is_free, &format!("{path}.ports[{}].hostPort", port.container_port), "remove it");
