@@ -39,11 +39,15 @@ pub struct TraceCaptureStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "EndpointsStatus")]
     pub endpoints: Option<EndpointsStatus>,
-    /// What lies on the volume, rounded.
+    /// When anything in this status last changed, in RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub last_update_time: Option<String>,
+    /// What lies on the volume, to one percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "StorageStatus")]
     pub storage: Option<StorageStatus>,
-    /// What was received since the collector pods started, rounded.
+    /// What was received since the collector pods started, to one percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ReceivedStatus")]
     pub received: Option<ReceivedStatus>,

@@ -30,6 +30,7 @@ mod queue;
 mod reconcile;
 pub mod reports;
 mod run;
+pub mod status;
 mod teardown;
 mod watches;
 
