@@ -8,15 +8,13 @@ use kube::api::ObjectMeta;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tracing::debug;
 
+use super::status::Transition;
 use crate::api::API_VERSION;
 use crate::ids::CaptureId;
 use crate::telemetry::chain;
 
 /// Who publishes, as events name it.
 const REPORTER: &str = "tracecapture-operator";
-
-/// The longest note that the API server takes, in bytes.
-const MAX_NOTE_LEN: usize = 1024;
 
 /// Publishes events of captures.
 #[derive(Clone)]
@@ -32,18 +30,13 @@ impl Announcer {
     }
 
     /// Publishes an event; a failure is noted and forgotten.
-    pub(super) async fn announce(
-        &self,
-        (id, meta): (&CaptureId, &ObjectMeta),
-        is_good: bool,
-        reason: &str,
-        note: &str,
-    ) {
+    pub(super) async fn announce(&self, (id, meta): (&CaptureId, &ObjectMeta), transition: &Transition) {
         let event = Event {
-            type_: if is_good { EventType::Normal } else { EventType::Warning },
-            reason: reason.to_owned(),
-            note: Some(shortened(note)),
-            action: "Reconcile".to_owned(),
+            type_: if transition.is_warning() { EventType::Warning } else { EventType::Normal },
+            reason: transition.reason.name().to_owned(),
+            // Within the bounds of an event's note, because it is within those of a condition's message.
+            note: Some(transition.message.clone()).filter(|note| !note.is_empty()),
+            action: transition.condition.name().to_owned(),
             secondary: None,
         };
         let reference = ObjectReference {
@@ -58,10 +51,4 @@ impl Announcer {
             debug!(capture = %id, error = chain(&error), "cannot publish an event");
         }
     }
-}
-
-/// Cuts a note at a character.
-fn shortened(note: &str) -> String {
-    let end = (0..=note.len().min(MAX_NOTE_LEN)).rev().find(|&end| note.is_char_boundary(end)).unwrap_or_default();
-    note.get(..end).unwrap_or_default().to_owned()
 }

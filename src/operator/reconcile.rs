@@ -10,6 +10,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject};
+use kube::core::Status;
 use tokio::time::timeout;
 
 use super::apply::Writer;
@@ -20,14 +21,16 @@ use super::ledger::{ChildName, Ledger, Seen};
 use super::observe::Observer;
 use super::observed::Observed;
 use super::options::Options;
-use super::publish::{Finding, Publication, publish};
+use super::publish::publish;
 use super::reports::Reports;
+use super::status::{ApplyFailure, Refusal, Visit};
 use super::teardown;
 use crate::api::grant::GrantPublicKey;
 use crate::api::names::PAUSED_ANNOTATION;
 use crate::api::{Fault, Reason, TraceCapture, TraceCaptureStatus, ValidCapture, validate};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::CaptureId;
+use crate::telemetry::chain;
 use crate::units::ByteSize;
 
 /// How long a visit may take: a dozen calls, and the reports of all pods at once.
@@ -132,8 +135,8 @@ impl Visiting<'_> {
         let subject = Subject { meta: object.metadata.clone(), published };
         let capture = match read(object) {
             Ok(capture) => capture,
-            Err(finding) => {
-                self.publish(&subject, None, &Observed::default(), finding).await?;
+            Err(refusal) => {
+                self.publish(&subject, Err(&refusal), &Observed::default(), Ok(())).await?;
                 return Ok(Ended::Done);
             }
         };
@@ -150,21 +153,31 @@ impl Visiting<'_> {
         let observer = Observer { client: &self.context.client, reports: self.context.reports.as_ref() };
         let observed = observer.observe(capture, std::mem::take(&mut self.sharers)).await?;
         if subject.is_paused() {
-            self.publish(subject, Some(capture), &observed, Finding::Paused).await?;
+            self.publish(subject, Ok(capture), &observed, Ok(())).await?;
             return Ok(Ended::Done);
         }
         let written = self.write(subject, capture, &observed, ledger).await;
-        let finding = match &written {
-            Ok(None) if self.blind.is_empty() => Finding::Applied,
-            Ok(None) => Finding::Blind(self.blind.join("; ")),
-            Ok(Some(refusal)) => Finding::Refused(refusal.0, refusal.1.clone()),
-            Err(error) => Finding::Failed(error),
+        let failure = self.failure(written.as_ref().err());
+        let applied = failure.as_ref().map_or(Ok(()), Err);
+        let capture = match &written {
+            Ok(Some(refusal)) => Err(refusal),
+            _ => Ok(capture),
         };
         // The status speaks of a failure, too; that it cannot be written either is the lesser news.
-        let publication = self.publish(subject, Some(capture), &observed, finding).await;
+        let publication = self.publish(subject, capture, &observed, applied).await;
         written?;
         publication?;
         Ok(Ended::Done)
+    }
+
+    /// Returns what the conditions say where not everything is applied, or changes of it may go unnoticed.
+    fn failure(&self, error: Option<&VisitError>) -> Option<ApplyFailure> {
+        if let Some(error) = error {
+            let is_forbidden = error.status().is_some_and(Status::is_forbidden);
+            let reason = if is_forbidden { Reason::Forbidden } else { Reason::ApplyFailed };
+            return Some(ApplyFailure { reason, message: told(error) });
+        }
+        (!self.blind.is_empty()).then(|| ApplyFailure { reason: Reason::Forbidden, message: self.blind.join("; ") })
     }
 
     /// Writes the objects of a capture; returns why nothing was written where something is in the way.
@@ -174,7 +187,7 @@ impl Visiting<'_> {
         capture: &ValidCapture,
         observed: &Observed,
         ledger: &mut Ledger,
-    ) -> Result<Option<(Reason, String)>, VisitError> {
+    ) -> Result<Option<Refusal>, VisitError> {
         let uid = subject.meta.uid.as_deref().unwrap_or_default();
         let finalizers = subject.meta.finalizers.as_deref().unwrap_or_default();
         let needs_finalizer = teardown::needs_finalizer(capture);
@@ -183,7 +196,7 @@ impl Visiting<'_> {
         }
         if let Some(sharer) = observed.sharers.first() {
             let message = format!("`{sharer}` uses the same claim and directory and came first");
-            return Ok(Some((Reason::ClaimShared, message)));
+            return Ok(Some(Refusal { reason: Reason::ClaimShared, message }));
         }
         let Options { image, image_pull_policy, namespace, .. } = &self.context.options;
         let context = BuildContext {
@@ -195,7 +208,7 @@ impl Visiting<'_> {
         };
         let resources = match build(capture, &context) {
             Ok(resources) => resources,
-            Err(error) => return Ok(Some((error.reason(), refusal(&error)))),
+            Err(error) => return Ok(Some(Refusal { reason: error.reason(), message: refusal(&error) })),
         };
         let (client, id, seen) = (&self.context.client, self.id, self.children);
         Writer { client, id, uid, seen, ledger }.apply(resources).await?;
@@ -205,21 +218,24 @@ impl Visiting<'_> {
     async fn publish(
         &self,
         subject: &Subject,
-        capture: Option<&ValidCapture>,
+        capture: Result<&ValidCapture, &Refusal>,
         observed: &Observed,
-        finding: Finding<'_>,
+        applied: Result<(), &ApplyFailure>,
     ) -> Result<(), VisitError> {
-        let publication = Publication {
-            id: self.id,
-            meta: &subject.meta,
-            published: subject.published.as_ref(),
+        let Context { client, clock, options, announcer, .. } = self.context;
+        let visit = Visit {
+            namespace: self.id.namespace(),
+            name: self.id.name(),
+            generation: subject.meta.generation,
             capture,
             observed,
-            finding,
-            public_url: self.context.options.public_url.as_deref(),
-            now: self.context.clock.now(),
+            applied,
+            now: clock.now(),
+            previous: subject.published.as_ref(),
+            public_url: options.public_url.as_deref(),
+            paused: subject.is_paused(),
         };
-        publish(&self.context.client, &self.context.announcer, publication).await
+        publish(client, announcer, (self.id, &subject.meta), &visit).await
     }
 
     /// Goes on with the end of a capture that somebody deleted.
@@ -250,15 +266,27 @@ impl Subject {
 }
 
 /// Reads an object and checks it, also one that an older definition let in.
-fn read(object: DynamicObject) -> Result<ValidCapture, Finding<'static>> {
+fn read(object: DynamicObject) -> Result<ValidCapture, Refusal> {
     let value = serde_json::to_value(object).unwrap_or_default();
-    let capture: TraceCapture = serde_json::from_value(value)
-        .map_err(|error| Finding::Refused(Reason::Unreadable, format!("the object cannot be read: {error}")))?;
-    validate(&capture).map_err(|faults| Finding::Refused(Reason::Invalid, listed(&faults)))
+    let mut capture: TraceCapture = serde_json::from_value(value).map_err(|error| Refusal {
+        reason: Reason::Unreadable,
+        message: format!("the object cannot be read: {error}"),
+    })?;
+    // Checked is what its author wrote.
+    capture.status = None;
+    validate(&capture).map_err(|faults| Refusal { reason: Reason::Invalid, message: listed(&faults) })
+}
+
+/// Says what failed and why, each once: the client repeats the cause in its own text.
+fn told(error: &VisitError) -> String {
+    match error.status() {
+        Some(status) => format!("{error}: {}", status.message),
+        None => chain(error),
+    }
 }
 
 fn refusal(error: &BuildError) -> String {
-    if error.faults().is_empty() { crate::telemetry::chain(error) } else { listed(error.faults()) }
+    if error.faults().is_empty() { chain(error) } else { listed(error.faults()) }
 }
 
 fn listed(faults: &[Fault]) -> String {

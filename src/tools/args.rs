@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use thiserror::Error;
 
 use super::exit::{ExitCode, Failure};
+use crate::api::grant::GrantPublicKey;
 use crate::clock::Timestamp;
 use crate::ids::{TraceId, WriterId};
 use crate::settings::CollectorSettings;
@@ -218,6 +219,23 @@ pub struct ValidateArgs {
     /// `TraceCapture` YAML; `-` is stdin.
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
+}
+
+/// The flags of `generate`.
+#[derive(Debug, Clone, Args)]
+pub struct GenerateArgs {
+    /// `TraceCapture` YAML; `-` is stdin.
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Image of collector pods where the capture names none.
+    #[arg(long, value_name = "IMAGE", default_value = concat!("tracecapture:", env!("CARGO_PKG_VERSION")))]
+    pub image: String,
+    /// Namespace of the installation, whose operator and gateway may reach the collectors.
+    #[arg(short, long, value_name = "NAMESPACE", default_value = "tracecapture-system")]
+    pub namespace: String,
+    /// Public key of the installation, in base64url; may be given again. Without one, collectors serve nobody.
+    #[arg(long = "grant-key", value_name = "KEY", value_parser = GrantPublicKey::from_text)]
+    pub grant_keys: Vec<GrantPublicKey>,
 }
 
 /// The flags of `completion`.

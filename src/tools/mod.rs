@@ -8,6 +8,8 @@ pub mod completion;
 pub mod crd;
 pub mod escape;
 pub mod exit;
+pub mod generate;
+pub mod operator;
 pub mod output;
 pub mod pod_args;
 mod process;

@@ -136,7 +136,8 @@ async fn the_volume_grows_while_pods_are_not_ready_and_never_shrinks() {
 #[tokio::test(start_paused = true)]
 async fn a_set_whose_fixed_fields_differ_is_made_anew_and_keeps_its_pods() {
     let site = Site::at_rest(capture(json!({}))).await;
-    let uid = |site: &Site| site.api.get("statefulsets", SHOP, "checkout-collector").unwrap()["metadata"]["uid"].clone();
+    let uid =
+        |site: &Site| site.api.get("statefulsets", SHOP, "checkout-collector").unwrap()["metadata"]["uid"].clone();
     let before = uid(&site);
     let pod = site.api.get("pods", SHOP, "checkout-collector-0").unwrap()["metadata"]["uid"].clone();
     site.api.edit("statefulsets", SHOP, "checkout-collector", |set| set["spec"]["serviceName"] = json!("other"));
@@ -150,10 +151,13 @@ async fn a_set_whose_fixed_fields_differ_is_made_anew_and_keeps_its_pods() {
 #[tokio::test(start_paused = true)]
 async fn an_object_of_somebody_else_is_left_alone() {
     let site = Site::start([]);
-    site.api.put("services", json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": { "name": "checkout-otlp", "namespace": SHOP },
-        "spec": { "ports": [{ "port": 80 }] },
-    }));
+    site.api.put(
+        "services",
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": { "name": "checkout-otlp", "namespace": SHOP },
+            "spec": { "ports": [{ "port": 80 }] },
+        }),
+    );
     site.api.put("tracecaptures", capture(json!({})));
     pass(seconds(5)).await;
     let service = site.api.get("services", SHOP, "checkout-otlp").unwrap();

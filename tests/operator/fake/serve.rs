@@ -120,7 +120,8 @@ impl FakeApi {
                         (state.store.since(&resource, from), state.store.version())
                     };
                     let Some(events) = events else {
-                        let gone = json!({ "type": "ERROR", "object": status(&(410, "Expired", "too old".to_owned())) });
+                        let gone =
+                            json!({ "type": "ERROR", "object": status(&(410, "Expired", "too old".to_owned())) });
                         return Some((format!("{gone}\n"), (api, changed, version)));
                     };
                     let events = events.into_iter().filter(|event| selects(&event.object, &namespace, &query));

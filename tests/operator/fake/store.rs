@@ -108,12 +108,7 @@ impl Store {
         Ok(self.write(resource, old, object))
     }
 
-    pub fn merge(
-        &mut self,
-        resource: &str,
-        (namespace, name): (&str, &str),
-        patch: &Value,
-    ) -> Result<Value, Refused> {
+    pub fn merge(&mut self, resource: &str, (namespace, name): (&str, &str), patch: &Value) -> Result<Value, Refused> {
         let Some(old) = self.objects.get(&key(resource, namespace, name)).cloned() else {
             return Err(not_found(resource, name));
         };
@@ -133,7 +128,8 @@ impl Store {
         let mut wanted = wanted.clone();
         let uid = wanted["metadata"].get("uid").cloned();
         let old = self.objects.get(&key(resource, namespace, name)).cloned();
-        let is_other = |old: &Object| uid.as_ref().is_some_and(|uid| !uid.is_null() && old.value["metadata"]["uid"] != *uid);
+        let is_other =
+            |old: &Object| uid.as_ref().is_some_and(|uid| !uid.is_null() && old.value["metadata"]["uid"] != *uid);
         match &old {
             Some(old) if is_other(old) => return Err((409, "Conflict", "the UID is another one".to_owned())),
             None if uid.is_some_and(|uid| !uid.is_null()) => {
@@ -179,9 +175,12 @@ impl Store {
         let uid = old.value["metadata"]["uid"].clone();
         self.note("DELETED", resource, old.value);
         let owns = |object: &Object| {
-            object.value["metadata"]["ownerReferences"].as_array().is_some_and(|list| list.iter().any(|o| o["uid"] == uid))
+            object.value["metadata"]["ownerReferences"]
+                .as_array()
+                .is_some_and(|list| list.iter().any(|o| o["uid"] == uid))
         };
-        let owned: Vec<_> = self.objects.iter().filter(|(_, object)| owns(object)).map(|(key, _)| key.clone()).collect();
+        let owned: Vec<_> =
+            self.objects.iter().filter(|(_, object)| owns(object)).map(|(key, _)| key.clone()).collect();
         for (resource, namespace, name) in owned {
             if policy == "Orphan" {
                 let old = self.objects[&key(&resource, &namespace, &name)].clone();
