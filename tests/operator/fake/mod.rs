@@ -16,9 +16,8 @@ use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-pub use request::{Target, Verb};
+pub use request::Verb;
 pub use rules::Rules;
-pub use store::Object;
 
 /// What a fault does to a request.
 #[derive(Debug, Clone)]
@@ -27,6 +26,8 @@ pub enum Fault {
     Status(u16, &'static str, &'static str),
     /// Does not answer.
     Stall,
+    /// Answers a watch, and then says nothing any more.
+    Mute,
 }
 
 /// A fault and the requests that it is for.
@@ -43,8 +44,8 @@ pub struct FakeApi {
 }
 
 /// What the server has.
-pub struct State {
-    pub store: store::Store,
+struct State {
+    store: store::Store,
     verbs: Vec<Verb>,
     faults: Vec<Planned>,
     rules: Option<Rules>,
@@ -76,6 +77,11 @@ impl FakeApi {
     /// Allows only what these rules grant.
     pub fn enforce(&self, rules: Rules) {
         self.lock().rules = Some(rules);
+    }
+
+    /// Returns what is granted and was never asked for.
+    pub fn unused_grants(&self) -> Vec<String> {
+        self.lock().rules.as_ref().expect("rules").unused()
     }
 
     /// Puts an object in as somebody else would: created, or replaced as it is.

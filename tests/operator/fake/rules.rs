@@ -20,7 +20,7 @@ struct Grant {
 }
 
 impl Rules {
-    /// Reads the roles of a file of YAML documents; a `Role` counts for `namespaces[its namespace]`.
+    /// Reads the roles of a file of YAML documents; what binds them is taken for granted.
     pub fn parse(text: &str) -> Self {
         let mut grants = Vec::new();
         for document in text.split("\n---\n") {

@@ -66,7 +66,8 @@ impl Store {
     }
 
     pub fn list<'a>(&'a self, resource: &'a str) -> impl Iterator<Item = &'a Value> {
-        self.objects.iter().filter(move |(key, _)| key.0 == resource).map(|(_, object)| &object.value)
+        let objects = self.objects.range(key(resource, "", "")..);
+        objects.take_while(move |(key, _)| key.0 == resource).map(|(_, object)| &object.value)
     }
 
     /// Returns what happened to a resource since a version; `None` where that is forgotten.
