@@ -20,7 +20,7 @@ async fn check(api: FakeApi, bad: Value, condition: &str, reason: &str, says: &s
 #[tokio::test(start_paused = true)]
 async fn an_object_that_cannot_be_parsed() {
     let bad = capture(json!({ "chunk": "large" }));
-    check(FakeApi::new(), bad, "Ready", "Unreadable", "chunk").await;
+    check(FakeApi::new(), bad, "Ready", "Unreadable", "spec.chunk").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -31,9 +31,12 @@ async fn an_object_that_an_older_definition_let_in() {
 
 #[tokio::test(start_paused = true)]
 async fn an_overlay_that_weakens_security() {
-    let overlay = json!({ "spec": { "hostNetwork": true } });
+    let overlay =
+        json!({ "spec": { "containers": [{ "name": "collector", "securityContext": { "privileged": true } }] } });
     let bad = capture(json!({ "collector": { "podOverlay": overlay } }));
-    check(FakeApi::new(), bad, "Ready", "OverlayRefused", "hostNetwork").await;
+    check(FakeApi::new(), bad, "Ready", "OverlayRefused", "privileged").await;
+    let bad = capture(json!({ "collector": { "podOverlay": { "spec": { "hostNetwork": true } } } }));
+    check(FakeApi::new(), bad, "Ready", "Invalid", "hostNetwork").await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::site::{SHOP, Site, minutes, named, pass};
+use crate::site::{SHOP, Site, named, pass, seconds};
 
 const N_CAPTURES: usize = 1000;
 
@@ -11,18 +11,19 @@ async fn a_thousand_captures_come_to_rest_and_then_cost_no_write() {
     let clock = tracecapture::clock::SystemClock::new();
     let monotonic = || tracecapture::clock::Clock::monotonic(&clock);
     let site = Site::start((0..N_CAPTURES).map(|n| named(&format!("c-{n}"), json!({}))));
-    pass(minutes(1)).await;
+    pass(seconds(20)).await;
     assert_eq!(site.api.list("statefulsets").len(), N_CAPTURES);
     for n in 0..N_CAPTURES {
         site.api.settle(SHOP, &format!("c-{n}"));
     }
-    pass(minutes(3)).await;
+    // Figures are published a minute after the status before them.
+    pass(seconds(95)).await;
     let made = monotonic();
     site.api.forget_verbs();
-    pass(minutes(2)).await;
+    pass(seconds(35)).await;
     let visits = site.api.verbs().iter().filter(|verb| verb.is("get", "tracecaptures")).count();
     assert_eq!(site.api.writes(), []);
-    assert!(visits >= 3 * N_CAPTURES, "{visits}");
+    assert!(visits >= N_CAPTURES, "{visits}");
     assert!(site.metrics().contains(&format!("tracecapture_operator_captures {N_CAPTURES}")));
     let steady = monotonic() - made;
     println!(
