@@ -11,8 +11,11 @@ use crate::tools::args::{
     VersionArgs,
 };
 use crate::tools::exit::{ExitCode, Failure};
+use crate::tools::operator::OperatorArgs;
 use crate::tools::pod_args::CollectorArgs;
-use crate::tools::{cat, collector, completion, crd, generate, recover, run, stats, validate, verify, version};
+use crate::tools::{
+    cat, collector, completion, crd, generate, operator, recover, run, stats, validate, verify, version,
+};
 
 /// The name of the binary.
 const NAME: &str = "tracecapture";
@@ -43,6 +46,8 @@ enum Command {
     Run(RunArgs),
     /// Receive OTLP as a pod of a capture; started by the operator.
     Collector(CollectorArgs),
+    /// Reconcile the `TraceCapture` objects of a cluster.
+    Operator(OperatorArgs),
     /// Check every frame of archives.
     Verify(VerifyArgs),
     /// Write the OTLP JSON lines of archives to stdout.
@@ -89,6 +94,7 @@ fn dispatch(command: Command, program: &'static str) -> Result<ExitCode, Failure
     match command {
         Command::Run(args) => run::run(&args),
         Command::Collector(args) => collector::run(&args),
+        Command::Operator(args) => operator::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Cat(args) => cat::run(&args),

@@ -9,6 +9,7 @@ pub mod crd;
 pub mod escape;
 pub mod exit;
 pub mod generate;
+pub mod operator;
 pub mod output;
 pub mod pod_args;
 mod process;

@@ -12,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::Plan;
 use super::network::{otlp_ports, own_ports};
 use crate::api::Quantity as Given;
+use crate::clock::Timestamp;
 use crate::settings::CollectorSettings;
 use crate::units::ByteSize;
 
@@ -144,7 +145,7 @@ fn resources(plan: &Plan<'_>) -> ResourceRequirements {
 /// Requests up to the default size fit into the same limit, so that changing their size restarts
 /// no pod; larger ones need a larger limit, and that a running pod cannot get.
 fn memory_limit(plan: &Plan<'_>) -> ByteSize {
-    let in_flight = CollectorSettings::from(plan.capture).live.receive().budget();
+    let in_flight = CollectorSettings::of(plan.capture, Timestamp::default()).live.receive().budget();
     ByteSize(in_flight.saturating_add(MEMORY_BESIDE_REQUESTS).div_ceil(MIB).saturating_mul(MIB))
 }
 
