@@ -4,6 +4,7 @@
 
 use proptest::prelude::*;
 use tracecapture::api::{Quantity, State, TraceCapture, TraceCaptureSpec, ValidCapture, parse, validate};
+use tracecapture::clock::Timestamp;
 use tracecapture::ids::CaptureId;
 
 const SAMPLE: &str = include_str!("../config/samples/every-field.yaml");
@@ -13,6 +14,10 @@ fn capture(spec: &str) -> ValidCapture {
         "apiVersion: tracecapture.dev/v1alpha1\nkind: TraceCapture\nmetadata: {{name: checkout}}\nspec: {spec}\n"
     );
     parse(&text).unwrap()
+}
+
+fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
 }
 
 #[test]
@@ -37,6 +42,7 @@ fn what_only_a_cluster_uses_is_named_where_it_was_set() {
     assert!(capture("{state: Stopped, collector: {replicas: 1}}").cluster_only().is_empty());
     let shared = capture("{collector: {replicas: 2}, storage: {claimName: shared}}");
     assert_eq!(shared.cluster_only(), ["spec.collector", "spec.storage"]);
+    assert!(capture("{stopAfterSeconds: 60, download: {enabled: false}}").cluster_only().is_empty());
 }
 
 #[test]
@@ -54,9 +60,38 @@ metadata:
   labels: {app.kubernetes.io/name: checkout}
 spec:
   state: Stopped
+  stopAfterSeconds: 7200
+status:
+  observedGeneration: 2
+  conditions: [{type: Ready, status: 'False', reason: Stopped, message: x, lastTransitionTime: '2026-11-21T10:31:00Z'}]
+  ofAnotherVersion: {}
 ";
     let capture = parse(text).unwrap();
+    assert_eq!(capture.origin().generation, Some(2));
+    assert_eq!(capture.stop_time(time("2030-01-01T00:00:00Z")), Some(time("2026-11-21T12:30:00Z")));
     assert_eq!((capture.id().to_string().as_str(), capture.state()), ("shop/checkout", State::Stopped));
+}
+
+#[test]
+fn a_capture_stops_at_the_earlier_of_two_times() {
+    let (start, second) = (time("2026-11-21T10:30:00Z"), time("2026-11-21T10:30:01Z"));
+    assert_eq!(capture("{}").stop_time(start), None);
+    assert_eq!(capture("{stopAfterSeconds: 1}").stop_time(start), Some(second));
+    assert_eq!(capture("{stopAfterSeconds: 1, endTime: 2026-11-21T10:30:00Z}").stop_time(start), Some(start));
+    assert_eq!(capture("{stopAfterSeconds: 1, endTime: 2036-11-21T10:30:00Z}").stop_time(start), Some(second));
+}
+
+#[test]
+fn every_sample_is_valid() {
+    for sample in [
+        SAMPLE,
+        include_str!("../config/samples/minimal.yaml"),
+        include_str!("../config/samples/production.yaml"),
+        include_str!("../config/samples/shared-volume.yaml"),
+        include_str!("../config/samples/two-hour-support.yaml"),
+    ] {
+        parse(sample).unwrap();
+    }
 }
 
 #[test]

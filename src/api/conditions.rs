@@ -105,7 +105,7 @@ reasons! {
     Available: "The keeper serves downloads.", "";
     Unlimited: "The capture has no time to stop at.", "";
     Running: "The time to stop has not come.", "";
-    TimeReached: "The capture stopped by itself.", "To go on, set a later `spec.endTime` or remove `spec.stopAfterSeconds`.";
+    TimeReached: "The capture has stopped by itself.", "To go on, set a later `spec.endTime` or remove `spec.stopAfterSeconds`.";
     // On the way.
     Pending: "Nothing has been observed yet.", "Wait a minute.";
     Progressing: "Pods are being started, stopped or replaced.", "Wait; `kubectl describe statefulset` tells more.";
@@ -123,6 +123,7 @@ reasons! {
     ClaimShared: "Another capture uses the same claim and directory.", "Give one of them another `spec.storage.subPath` or claim.";
     // In the cluster.
     ClaimMissing: "The claim named in `spec.storage.claimName` does not exist.", "Create it, or correct the name.";
+    ClaimTerminating: "The claim is being deleted.", "Pods that run keep it until they end: download what is needed, then create the claim anew.";
     ClaimLost: "The volume of the claim is gone.", "Restore the volume, or create another capture.";
     AccessModeMismatch: "The claim cannot be shared by the pods.", "Use a claim with `ReadWriteMany`, or set `spec.collector.replicas: 1`.";
     StorageClassMissing: "The storage class does not exist.", "Create the class, or create another capture with one that exists.";
@@ -130,7 +131,7 @@ reasons! {
     QuotaExceeded: "A quota or limit of the namespace refuses the pods.", "Raise the quota, or lower `spec.collector.resources` or `replicas`.";
     PodRefused: "The API server refuses the pods.", "Correct what the message names; often a pod security level or an admission policy.";
     Unschedulable: "No node takes the pod.", "Free resources, or loosen `nodeSelector`, `affinity` or `tolerations`.";
-    ImagePullFailed: "The image of the collector cannot be pulled.", "Correct `spec.collector.image`, or give the service account a pull secret.";
+    ImagePullFailed: "The image of the collector cannot be pulled.", "Correct `spec.collector.image`, or name a pull secret in `spec.collector.podOverlay.spec.imagePullSecrets`.";
     Crashing: "A collector pod ends again and again.", "Read `kubectl logs --previous` of the pod.";
     NoPodReady: "No collector pod is ready.", "Look at the condition `ReceiversReady`.";
     Unreachable: "The collector pods do not answer the operator.", "Look at the pods and at network policies on port 4319.";

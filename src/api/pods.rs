@@ -9,13 +9,15 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::quantity::{self, Quantity};
+use super::rules;
 
 /// The pods of a capture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
+#[schemars(transform = rules::attach_collector)]
 pub struct CollectorSpec {
     /// How many collector pods share the volume. More than one needs a volume that many nodes can write.
     #[schemars(range(min = 1, max = 64))]
@@ -51,7 +53,7 @@ pub struct CollectorSpec {
     /// What is merged into the pod template last, in the form of a pod template: `metadata` and `spec`.
     /// Lists with names (containers, volumes, env) are merged by name. What would break the pod or weaken its security is refused.
     #[serde(skip_serializing_if = "Map::is_empty")]
-    #[schemars(schema_with = "open_object_schema")]
+    #[schemars(schema_with = "overlay_schema")]
     pub pod_overlay: Map<String, Value>,
 }
 
@@ -74,6 +76,7 @@ impl Default for CollectorSpec {
 /// The compute resources of a pod, as in a container.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
+#[schemars(transform = rules::attach_resources)]
 pub struct ResourcesSpec {
     /// What a node must have free, such as `cpu: 500m` and `memory: 256Mi`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -114,6 +117,39 @@ fn quantities_schema(generator: &mut SchemaGenerator) -> Schema {
 /// Returns the schema of an object that Kubernetes checks when it is used.
 fn open_object_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
+}
+
+/// Returns the schema of the overlay: the parts of a pod template that it may have.
+///
+/// The keys of `spec` that stand here are refused by a rule: CEL sees only keys that a schema names.
+fn overlay_schema(_: &mut SchemaGenerator) -> Schema {
+    let texts = |of: &str| json!({ "type": "object", "description": of, "additionalProperties": { "type": "string" } });
+    let refused = |form: &str| json!({ "type": form, "description": "Refused: every collector pod keeps its own." });
+    json_schema!({
+        "type": "object",
+        "properties": {
+            "metadata": {
+                "type": "object",
+                "description": "Labels and annotations of the pods.",
+                "properties": {
+                    "labels": texts("Labels that the pods get beside their own."),
+                    "annotations": texts("Annotations that the pods get beside their own.")
+                }
+            },
+            "spec": {
+                "type": "object",
+                "description": "What is merged into the spec of the pods.",
+                "x-kubernetes-preserve-unknown-fields": true,
+                "properties": {
+                    "hostNetwork": refused("boolean"),
+                    "hostPID": refused("boolean"),
+                    "hostIPC": refused("boolean"),
+                    "serviceAccountName": refused("string"),
+                    "automountServiceAccountToken": refused("boolean")
+                }
+            }
+        }
+    })
 }
 
 /// Returns the schema of a list of objects that Kubernetes checks when they are used.

@@ -9,7 +9,9 @@ use schemars::Schema;
 use serde_json::{Value, json};
 
 use super::capture::TraceCaptureSpec;
+use super::pod_rules::POD_RULES;
 use super::quantity::Quantity;
+use super::receiver_rules::RECEIVER_RULES;
 use super::storage::{AccessMode, DeletionPolicy, StorageSpec};
 use super::transitions::TRANSITIONS;
 
@@ -31,11 +33,11 @@ const MAX_RETENTION_BYTES: u64 = 1_000_000_000_000_000;
 /// One rule about a capture.
 pub(super) struct Rule {
     /// The object in whose schema the CEL stands.
-    at: &'static str,
+    pub(super) at: &'static str,
     /// The field of that object which is to be changed, with a leading dot.
-    field: &'static str,
-    /// The rule for the API server.
-    cel: &'static str,
+    pub(super) field: &'static str,
+    /// The rule for the API server; `None` where CEL cannot say it within the server's budget: then the operator says it.
+    pub(super) cel: Option<&'static str>,
     /// What is wrong and what to do.
     pub(super) message: &'static str,
     /// What the rule looks at: it says nothing while one of these has a fault of its own.
@@ -82,43 +84,20 @@ macro_rules! size_message {
     };
 }
 
-/// The rules about one capture.
-pub(super) const RULES: &[Rule] = &[
-    Rule {
-        at: "spec.receiver",
-        field: ".maxRequestBytes",
-        cel: size_cel!("maxRequestBytes", "1Ki", "1Gi"),
-        message: size_message!("1Ki", "1Gi", "64Mi"),
-        reads: &["spec.receiver.maxRequestBytes"],
-        holds: |spec| is_between(&spec.receiver.max_request_bytes, 1 << 10, 1 << 30),
-    },
-    Rule {
-        at: "spec.receiver",
-        field: "",
-        cel: "!has(self.grpc) || !has(self.grpc.enabled) || self.grpc.enabled \
-              || !has(self.http) || !has(self.http.enabled) || self.http.enabled",
-        message: "enable `grpc` or `http`; to refuse spans for a while set `spec.state: Stopped` instead",
-        reads: &["spec.receiver.grpc", "spec.receiver.http"],
-        holds: |spec| spec.receiver.grpc.enabled || spec.receiver.http.enabled,
-    },
-    Rule {
-        at: "spec.receiver",
-        field: ".http.port",
-        cel: "!has(self.grpc) || !has(self.grpc.port) || !has(self.http) || !has(self.http.port) \
-              || (has(self.grpc.enabled) && !self.grpc.enabled) || (has(self.http.enabled) && !self.http.enabled) \
-              || self.grpc.port != self.http.port",
-        message: "gRPC and HTTP cannot share a port: give one of them another, such as 4318",
-        reads: &["spec.receiver.grpc", "spec.receiver.http"],
-        holds: |spec| {
-            let (grpc, http) = (&spec.receiver.grpc, &spec.receiver.http);
-            !grpc.enabled || !http.enabled || grpc.port != http.port
-        },
-    },
+pub(super) use {size_cel, size_message};
+
+/// Returns the rules about one capture, in the order of the fields.
+pub(super) fn all() -> impl Iterator<Item = &'static Rule> {
+    POD_RULES.iter().chain(RECEIVER_RULES).chain(RULES)
+}
+
+/// The rules about chunks and the volume.
+const RULES: &[Rule] = &[
     Rule {
         at: "spec.chunk",
         field: ".maxBytes",
         // Below 4 KiB a chunk would be headers, index and manifest, and no spans.
-        cel: size_cel!("maxBytes", "4Ki", "1T"),
+        cel: Some(size_cel!("maxBytes", "4Ki", "1T")),
         message: size_message!("4Ki", "1T", "50M"),
         reads: &["spec.chunk.maxBytes"],
         holds: |spec| is_between(&spec.chunk.max_bytes, 4 << 10, 1_000_000_000_000),
@@ -126,7 +105,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         at: "spec.retention",
         field: ".maxBytes",
-        cel: size_cel!("maxBytes", "20Ki", "1P"),
+        cel: Some(size_cel!("maxBytes", "20Ki", "1P")),
         message: size_message!("20Ki", "1P", "1G"),
         reads: &["spec.retention.maxBytes"],
         holds: |spec| is_between(&spec.retention.max_bytes, 20 << 10, MAX_RETENTION_BYTES),
@@ -134,13 +113,15 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         at: "spec",
         field: ".retention.maxBytes",
-        cel: "!has(self.retention) || !has(self.retention.maxBytes) || !has(self.chunk) || !has(self.chunk.maxBytes) \
+        cel: Some(
+            "!has(self.retention) || !has(self.retention.maxBytes) || !has(self.chunk) || !has(self.chunk.maxBytes) \
               || !string(self.retention.maxBytes).matches('^[0-9]{1,19}(k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$') \
               || quantity(string(self.retention.maxBytes)).compareTo(quantity('1P')) > 0 \
               || !string(self.chunk.maxBytes).matches('^[0-9]{1,19}(k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$') \
               || quantity(string(self.chunk.maxBytes)).compareTo(quantity('1P')) > 0 \
               || quantity(string(self.retention.maxBytes)).asInteger() / 5 \
               >= quantity(string(self.chunk.maxBytes)).asInteger()",
+        ),
         message: "must be at least five times `spec.chunk.maxBytes`: raise it, or make the chunks smaller",
         reads: &["spec.retention.maxBytes", "spec.chunk.maxBytes"],
         holds: |spec| {
@@ -155,9 +136,11 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         at: "spec",
         field: ".storage.accessModes",
-        cel: "!has(self.collector) || !has(self.collector.replicas) || self.collector.replicas <= 1 \
+        cel: Some(
+            "!has(self.collector) || !has(self.collector.replicas) || self.collector.replicas <= 1 \
               || (has(self.storage) && (has(self.storage.claimName) \
               || (has(self.storage.accessModes) && self.storage.accessModes.exists(m, m == 'ReadWriteMany'))))",
+        ),
         message: "more than one replica shares the volume: set `[ReadWriteMany]` and a storage class that offers it, \
                   name such a claim in `spec.storage.claimName`, or set `spec.collector.replicas: 1`",
         reads: &["spec.collector.replicas", "spec.storage.claimName", "spec.storage.accessModes"],
@@ -169,7 +152,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         at: "spec.storage",
         field: ".claimName",
-        cel: "!has(self.claimName) || !(has(self.storageClassName) || has(self.accessModes) || has(self.size))",
+        cel: Some("!has(self.claimName) || !(has(self.storageClassName) || has(self.accessModes) || has(self.size))"),
         message: "an existing claim brings its own class, access modes and size: remove `claimName`, or remove \
                   `storageClassName`, `accessModes` and `size`",
         reads: &["spec.storage.claimName"],
@@ -178,8 +161,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         at: "spec.storage",
         field: ".claimName",
-        cel: "!has(self.claimName) \
+        cel: Some(
+            "!has(self.claimName) \
               || self.claimName.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
+        ),
         message: "write the name of a persistent volume claim: a-z, 0-9, `-` and `.`, with a letter or digit at both \
                   ends of each part",
         reads: &["spec.storage.claimName"],
@@ -188,8 +173,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         at: "spec.storage",
         field: ".storageClassName",
-        cel: "!has(self.storageClassName) || self.storageClassName == '' \
+        cel: Some(
+            "!has(self.storageClassName) || self.storageClassName == '' \
               || self.storageClassName.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
+        ),
         message: "write the name of a storage class: a-z, 0-9, `-` and `.`, with a letter or digit at both ends of \
                   each part",
         reads: &["spec.storage.storageClassName"],
@@ -200,7 +187,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         at: "spec.storage",
         field: ".subPath",
-        cel: "!has(self.subPath) || has(self.claimName)",
+        cel: Some("!has(self.subPath) || has(self.claimName)"),
         message: "a directory can only be chosen within a claim that exists: set `claimName`, or remove `subPath`",
         reads: &["spec.storage.subPath", "spec.storage.claimName"],
         holds: |spec| spec.storage.sub_path.is_none() || spec.storage.claim_name.is_some(),
@@ -208,7 +195,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         at: "spec.storage",
         field: ".subPath",
-        cel: "!has(self.subPath) || !self.subPath.matches('^/|(^|/)[.][.](/|$)')",
+        cel: Some("!has(self.subPath) || !self.subPath.matches('^/|(^|/)[.][.](/|$)')"),
         message: "write a relative path without `..`, such as `captures/checkout`",
         reads: &["spec.storage.subPath"],
         holds: |spec| {
@@ -219,7 +206,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         at: "spec.storage",
         field: ".size",
-        cel: size_cel!("size", "1M", "1P"),
+        cel: Some(size_cel!("size", "1M", "1P")),
         message: size_message!("1M", "1P", "2Gi"),
         reads: &["spec.storage.size"],
         holds: |spec| spec.storage.size.as_ref().is_none_or(|size| is_between(size, 1_000_000, MAX_RETENTION_BYTES)),
@@ -227,7 +214,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         at: "spec.storage",
         field: ".deletionPolicy",
-        cel: "!has(self.deletionPolicy) || self.deletionPolicy != 'Delete' || !has(self.claimName)",
+        cel: Some("!has(self.deletionPolicy) || self.deletionPolicy != 'Delete' || !has(self.claimName)"),
         message: "a claim that was not made here is never deleted: set `Retain`, or remove `claimName`",
         reads: &["spec.storage.deletionPolicy", "spec.storage.claimName"],
         holds: |spec| spec.storage.deletion_policy != DeletionPolicy::Delete || spec.storage.claim_name.is_none(),
@@ -237,6 +224,16 @@ pub(super) const RULES: &[Rule] = &[
 /// Adds the rules of `spec` to its schema.
 pub(super) fn attach_spec(schema: &mut Schema) {
     attach(schema, "spec");
+}
+
+/// Adds the rules of `spec.collector` to its schema.
+pub(super) fn attach_collector(schema: &mut Schema) {
+    attach(schema, "spec.collector");
+}
+
+/// Adds the rules of `spec.collector.resources` to its schema.
+pub(super) fn attach_resources(schema: &mut Schema) {
+    attach(schema, "spec.collector.resources");
 }
 
 /// Adds the rules of `spec.receiver` to its schema.
@@ -260,8 +257,10 @@ pub(super) fn attach_storage(schema: &mut Schema) {
 }
 
 fn attach(schema: &mut Schema, at: &str) {
-    let mut validations: Vec<Value> =
-        RULES.iter().filter(|rule| rule.at == at).map(|rule| entry(rule.cel, rule.message, rule.field)).collect();
+    let mut validations: Vec<Value> = all()
+        .filter(|rule| rule.at == at)
+        .filter_map(|rule| rule.cel.map(|cel| entry(cel, rule.message, rule.field)))
+        .collect();
     if at == "spec.storage" {
         validations.extend(TRANSITIONS.iter().map(|rule| entry(rule.cel, rule.message, rule.field)));
     }
@@ -276,7 +275,8 @@ fn entry(cel: &str, message: &str, field: &str) -> Value {
     entry
 }
 
-fn is_between(quantity: &Quantity, min: u64, max: u64) -> bool {
+/// Tells whether a quantity is a whole number of bytes within bounds.
+pub(super) fn is_between(quantity: &Quantity, min: u64, max: u64) -> bool {
     quantity.bytes().is_some_and(|size| (min..=max).contains(&size.0))
 }
 
@@ -285,7 +285,7 @@ fn describes_claim(storage: &StorageSpec) -> bool {
 }
 
 /// Tells whether `text` is an RFC 1123 subdomain; the schema bounds its length.
-fn is_subdomain(text: &str) -> bool {
+pub(super) fn is_subdomain(text: &str) -> bool {
     let is_part = |part: &str| {
         !part.is_empty()
             && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')

@@ -33,7 +33,7 @@ pub(super) static OBJECT: LazyLock<Value> = LazyLock::new(|| {
     });
     json!({
         "type": "object",
-        "properties": { "apiVersion": text, "kind": text, "metadata": metadata, "spec": spec_schema() },
+        "properties": { "apiVersion": text, "kind": text, "metadata": metadata, "spec": spec_schema(), "status": open },
         "required": ["metadata", "spec"],
     })
 });
@@ -93,10 +93,19 @@ fn check_members(schema: &Value, members: Map<String, Value>, path: &str, findin
             findings.push(join(name), "is required and missing");
         }
     }
+    let n_members = u64::try_from(members.len()).unwrap_or(u64::MAX);
+    if let Some(max) = schema["maxProperties"].as_u64().filter(|&max| n_members > max) {
+        findings.push(path, format!("has {n_members} entries: write at most {max}"));
+    }
+    let is_open = schema["x-kubernetes-preserve-unknown-fields"] == true;
     let mut kept = Map::new();
     for (name, value) in members {
         let known = schema["properties"].get(&name).or_else(|| schema.get("additionalProperties"));
         let Some(member) = known else {
+            if is_open {
+                kept.insert(name, value);
+                continue;
+            }
             let names = names_in(schema);
             let meant = nearest(&name, &names);
             findings.push(join(&name), unknown(meant, &names));
@@ -126,13 +135,24 @@ fn check_items(schema: &Value, items: Vec<Value>, path: &str, findings: &mut Fin
     let mut kept: Vec<Value> = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
         let item_path = format!("{path}[{index}]");
-        if schema["x-kubernetes-list-type"] == "set" && kept.contains(&item) {
+        if is_repetition(schema, &item, &kept) {
             findings.push(item_path, "is a repetition: remove it");
         } else if let Some(item) = check(&schema["items"], item, &item_path, findings) {
             kept.push(item);
         }
     }
     Some(Value::Array(kept))
+}
+
+/// Tells whether a list that has each entry once, by its value or by its keys, has `item` already.
+fn is_repetition(schema: &Value, item: &Value, kept: &[Value]) -> bool {
+    let keys: Vec<&str> =
+        schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    match schema["x-kubernetes-list-type"].as_str() {
+        Some("set") => kept.contains(item),
+        Some("map") => kept.iter().any(|other| keys.iter().all(|&key| other.get(key) == item.get(key))),
+        _ => false,
+    }
 }
 
 fn check_text(schema: &Value, text: &str, path: &str, findings: &mut Findings) {
@@ -155,7 +175,9 @@ fn check_text(schema: &Value, text: &str, path: &str, findings: &mut Findings) {
 
 fn check_integer(schema: &Value, number: &serde_json::Number, path: &str, findings: &mut Findings) -> Option<Value> {
     let Some(integer) = number.as_i64() else {
-        findings.push(path, format!("expected a whole number below 2^63, found {number}"));
+        let wanted =
+            if schema["type"] == "integer" { "a whole number below 2^63" } else { "a whole number, or a text" };
+        findings.push(path, format!("expected {wanted}, found {number}"));
         return None;
     };
     let bound = |name: &str| whole(&schema[name]);

@@ -39,11 +39,15 @@ pub struct TraceCaptureStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "EndpointsStatus")]
     pub endpoints: Option<EndpointsStatus>,
-    /// What lies on the volume, rounded.
+    /// When the figures last changed (`storage`, `received`, `lastSpanTime`, `bundle`), in RFC 3339; at most once a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub figures_time: Option<String>,
+    /// What lies on the volume, to one percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "StorageStatus")]
     pub storage: Option<StorageStatus>,
-    /// What was received since the collector pods started, rounded.
+    /// What was received since the collector pods started, to one percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ReceivedStatus")]
     pub received: Option<ReceivedStatus>,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::capture::{Compression, Durability, State, TraceCapture, TraceCaptureSpec};
 use super::fault::Fault;
 use super::read::{API_VERSION, KIND};
-use super::rules::{NAME_MESSAGE, RULES};
+use super::rules::{self, NAME_MESSAGE};
 use super::schema::{self, Findings};
 use crate::clock::Timestamp;
 use crate::ids::CaptureId;
@@ -182,7 +182,7 @@ pub(super) fn check(object: Value) -> Result<ValidCapture, Vec<Fault>> {
         None => return Err(faults),
     };
     let id = check_names(&capture, &mut faults);
-    for rule in RULES {
+    for rule in rules::all() {
         let is_readable = |path: &&str| !unreadable.iter().any(|hidden| overlap(hidden, path));
         if rule.reads.iter().all(is_readable) && !(rule.holds)(&capture.spec) {
             faults.push(Fault::new(rule.path(), rule.message));
