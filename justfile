@@ -35,6 +35,12 @@ crd:
     mkdir -p crds
     mv target/tracecaptures.yaml crds/tracecaptures.yaml
 
+# Writes the documentation of conditions anew.
+conditions:
+    cargo run --quiet --example docs > target/conditions.md
+    mkdir -p docs
+    mv target/conditions.md docs/conditions.md
+
 # Licences, duplicates and advisories of the dependencies (needs cargo-deny).
 deny:
     cargo deny check

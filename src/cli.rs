@@ -7,10 +7,15 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::telemetry::log;
 use crate::tools::args::{
-    CatArgs, CompletionArgs, LogArgs, RecoverArgs, RunArgs, StatsArgs, ValidateArgs, VerifyArgs, VersionArgs,
+    CatArgs, CompletionArgs, GenerateArgs, LogArgs, RecoverArgs, RunArgs, StatsArgs, ValidateArgs, VerifyArgs,
+    VersionArgs,
 };
 use crate::tools::exit::{ExitCode, Failure};
-use crate::tools::{cat, completion, crd, recover, run, stats, validate, verify, version};
+use crate::tools::operator::OperatorArgs;
+use crate::tools::pod_args::CollectorArgs;
+use crate::tools::{
+    cat, collector, completion, crd, generate, operator, recover, run, stats, validate, verify, version,
+};
 
 /// The name of the binary.
 const NAME: &str = "tracecapture";
@@ -39,6 +44,10 @@ struct Cli {
 enum Command {
     /// Receive OTLP on this machine and store it in a directory.
     Run(RunArgs),
+    /// Receive OTLP as a pod of a capture; started by the operator.
+    Collector(CollectorArgs),
+    /// Reconcile the `TraceCapture` objects of a cluster.
+    Operator(OperatorArgs),
     /// Check every frame of archives.
     Verify(VerifyArgs),
     /// Write the OTLP JSON lines of archives to stdout.
@@ -49,6 +58,8 @@ enum Command {
     Recover(RecoverArgs),
     /// Check a `TraceCapture` file, as the cluster would.
     Validate(ValidateArgs),
+    /// Print the objects that the operator would apply for a `TraceCapture` file.
+    Generate(GenerateArgs),
     /// Print the custom resource definition.
     Crd,
     /// Print a completion script for a shell.
@@ -82,11 +93,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(command: Command, program: &'static str) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(args) => run::run(&args),
+        Command::Collector(args) => collector::run(&args),
+        Command::Operator(args) => operator::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Cat(args) => cat::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Validate(args) => validate::run(&args),
+        Command::Generate(args) => generate::run(&args),
         Command::Crd => crd::run(),
         Command::Completion(args) => completion::run(&args, definition(program), program),
         Command::Version(args) => version::run(&args),

@@ -11,6 +11,7 @@ pub mod operator;
 
 pub mod settings;
 
+pub mod admin;
 pub mod api;
 pub mod archive;
 pub mod otlp;

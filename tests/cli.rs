@@ -112,7 +112,7 @@ fn untrusted_text_does_not_reach_the_terminal_raw() {
 
 #[test]
 fn a_missing_file_says_what_to_give() {
-    let stderr = "tracecapture: cannot read the capture file `no.yaml`: No such file or directory (os error 2)
+    let stderr = "tracecapture: cannot read `no.yaml`: No such file or directory (os error 2)
 hint: give the path of a TraceCapture YAML file, or `-` for stdin
 ";
     check(&["validate", "-f", "no.yaml"], "", &Expected { code: 1, stdout: "", stderr });

@@ -12,7 +12,7 @@ use kube::CustomResourceExt as _;
 use kube::core::cel::Validator;
 use serde_json::{Value, json};
 use support::{CHANGES, Case, FORMS, SUBJECTS, UNKNOWN_FIELDS};
-use tracecapture::api::{TraceCapture, crd_yaml, parse};
+use tracecapture::api::{TraceCapture, conditions_markdown, crd_yaml, parse};
 
 /// What plain `kubectl apply` and our own aim leave for the definition.
 const MAX_CRD_BYTES: usize = 64 * 1024;
@@ -110,6 +110,15 @@ fn the_file_in_the_repository_is_what_the_program_prints() {
         include_str!("../crds/tracecaptures.yaml"),
         crd_yaml(),
         "run `tracecapture crd > crds/tracecaptures.yaml`"
+    );
+}
+
+#[test]
+fn the_page_about_conditions_is_what_the_code_says() {
+    assert_eq!(
+        include_str!("../docs/conditions.md"),
+        conditions_markdown(),
+        "run `cargo run --quiet --example docs > target/conditions.md && mv target/conditions.md docs/`"
     );
 }
 

@@ -49,6 +49,11 @@ impl ConditionType {
         }
     }
 
+    /// Returns the condition of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|condition| condition.name() == name)
+    }
+
     /// Returns what `True` means.
     const fn meaning(self) -> &'static str {
         match self {
@@ -92,6 +97,41 @@ macro_rules! reasons {
             }
         }
     };
+}
+
+impl Reason {
+    /// Returns the reason of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.name() == name)
+    }
+
+    /// Returns whether somebody has to do something: neither good news, nor on the way, nor what was asked for.
+    pub const fn is_trouble(self) -> bool {
+        !matches!(
+            self,
+            Self::Receiving
+                | Self::Mounted
+                | Self::AllReady
+                | Self::WithinLimits
+                | Self::NothingLeft
+                | Self::Available
+                | Self::Unlimited
+                | Self::Running
+                | Self::TimeReached
+                | Self::Pending
+                | Self::Progressing
+                | Self::SettingsPending
+                | Self::ClaimPending
+                | Self::Resizing
+                | Self::Recovering
+                | Self::Paused
+                | Self::Stopped
+                | Self::Completed
+                | Self::NoPodReady
+                | Self::DownloadsOff
+                | Self::NoPublicAddress
+        )
+    }
 }
 
 reasons! {

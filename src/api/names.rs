@@ -13,6 +13,9 @@ pub const CAPTURE_LABEL: &str = "tracecapture.dev/capture";
 /// The annotation on a `TraceCapture` that pauses reconciling while it is `"true"`.
 pub const PAUSED_ANNOTATION: &str = "tracecapture.dev/paused";
 
+/// The finalizer that keeps a `TraceCapture` until the volume that goes with it is deleted.
+pub const VOLUME_FINALIZER: &str = "tracecapture.dev/volume";
+
 /// What `app.kubernetes.io/managed-by` says on everything made by the operator.
 pub const MANAGED_BY: &str = "tracecapture";
 

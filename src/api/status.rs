@@ -39,10 +39,10 @@ pub struct TraceCaptureStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "EndpointsStatus")]
     pub endpoints: Option<EndpointsStatus>,
-    /// When the figures last changed (`storage`, `received`, `lastSpanTime`, `bundle`), in RFC 3339; at most once a minute.
+    /// When anything in this status last changed, in RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
-    pub figures_time: Option<String>,
+    pub last_update_time: Option<String>,
     /// What lies on the volume, to one percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "StorageStatus")]

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -16,21 +15,24 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::appender::{Appender, Place};
-use super::describe::Sources;
+use super::controls::Controls;
+use super::describe::{LastStored, Sources};
 use super::health::{Health, StorageHealth};
 use super::intake::Intake;
 use super::keeper::{self, Keeper};
 use super::queue::{QueueSender, queue};
 use super::server::{ConnectionLimits, Receiver};
+use super::vitals::{Draining, Vitals, pulse};
 use super::wake::{Waker, wake};
-use super::web::{self, AccessToken, CaptureSource, Hosts, WebContext, WebLimits};
+use super::web::{self, Access, CaptureSource, Custody, WebContext, WebLimits};
+use crate::admin::Admin;
 use crate::archive::bundle::{Bundles, Pins};
 use crate::archive::committed::Committed;
 use crate::archive::fs::{Fs, Lock, LockError, is_full};
 use crate::archive::layout::{self, Step, Unfit};
 use crate::clock::Clock;
-use crate::ids::{CaptureId, Incarnation, WriterId};
-use crate::settings::{CollectorSettings, LiveSettings, ReceiveSettings};
+use crate::ids::{CaptureId, Incarnation};
+use crate::settings::{CollectorSettings, Duty, Identity};
 use crate::shutdown::Shutdown;
 use crate::telemetry::chain;
 use crate::telemetry::metrics::{ReceiveMetrics, StorageMetrics, WebMetrics};
@@ -67,6 +69,7 @@ pub enum OpenError {
 /// A data directory that this process may write to, under a name that no other process uses.
 pub struct Storage {
     place: Place,
+    duty: Duty,
     /// Full where the volume is at the start: clients are told so before the first of them fails.
     health: Health,
     /// None where the filesystem knows no locks.
@@ -78,7 +81,13 @@ impl Storage {
     ///
     /// # Errors
     /// [`OpenError`]; retrying helps once what it names was mended.
-    pub fn open(fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, data_dir: &Path, writer: WriterId) -> Result<Self, OpenError> {
+    pub fn open(
+        fs: Arc<dyn Fs>,
+        clock: Arc<dyn Clock>,
+        data_dir: &Path,
+        identity: Identity,
+    ) -> Result<Self, OpenError> {
+        let Identity { writer, duty } = identity;
         let unfit = |source| Unfit { dir: data_dir.to_owned(), step: Step::Directories, source };
         fs.create_dir_all(data_dir).map_err(unfit)?;
         let lock = match Lock::acquire(&layout::lock_path(data_dir, &writer)) {
@@ -102,7 +111,7 @@ impl Storage {
         let (incarnation, device) = (incarnation()?, layout::device(&*fs, data_dir)?);
         let data_dir: PathBuf = data_dir.to_owned();
         let place = Place { fs, data_dir, device, writer, incarnation, clock, committed: Committed::new() };
-        Ok(Self { place, health, _lock: lock })
+        Ok(Self { place, duty, health, _lock: lock })
     }
 }
 
@@ -113,39 +122,19 @@ fn incarnation() -> Result<Incarnation, OpenError> {
     Ok(Incarnation(u16::from_be_bytes(bytes)))
 }
 
-/// What of a running collector can be changed.
-#[derive(Debug, Clone)]
-pub struct Controls {
-    live: Arc<ArcSwap<LiveSettings>>,
-    receive: Arc<ArcSwap<ReceiveSettings>>,
-    keeper: Waker,
-}
-
-impl Controls {
-    /// Takes up other settings, from the next request and the next chunk on.
-    pub fn apply(&self, live: LiveSettings) {
-        self.receive.store(Arc::new(live.receive()));
-        self.live.store(Arc::new(live));
-        // Limits of retention and recovery hold at once, not from the next sweep on.
-        self.keeper.wake();
-    }
-}
-
 /// The web address of a collector, opened but not yet served.
 pub struct Web {
     /// The open address.
     pub listener: TcpListener,
     /// What requests have to carry.
-    pub token: AccessToken,
-    /// Where a user finds the token.
-    pub token_hint: &'static str,
-    /// The names under which it may be reached.
-    pub hosts: Hosts,
+    pub access: Access,
 }
 
 /// A running collector.
 pub struct Collector {
     controls: Controls,
+    admin: Admin,
+    draining: Draining,
     receiving: Shutdown,
     serving: Shutdown,
     appender_ended: oneshot::Receiver<()>,
@@ -169,44 +158,77 @@ impl Collector {
         let requests = ReceiveMetrics::default();
         requests.register(&mut registry);
         let stored = StorageMetrics::register(&mut registry);
-        let live = settings.live;
         let (waker, sleeper) = wake();
-        let controls = Controls {
-            receive: Arc::new(ArcSwap::from_pointee(live.receive())),
-            live: Arc::new(ArcSwap::from_pointee(live)),
-            keeper: waker.clone(),
-        };
+        let place = storage.place.clone();
+        let controls = Controls::new(settings.live, Arc::clone(&place.clock), waker.clone());
         let sources = Sources {
-            settings: Arc::clone(&controls.live),
+            writer: place.writer.clone(),
+            settings: controls.live(),
             inventory: Arc::default(),
             health: storage.health.clone(),
+            last_stored: LastStored::default(),
             received: requests.clone(),
             stored,
         };
-        let place = storage.place.clone();
+        let (keeping, keeper_pulse) = pulse();
+        let (writing, appender_pulse) = pulse();
+        let draining = Draining::default();
+        let vitals = Vitals {
+            health: storage.health.clone(),
+            appender: appender_pulse,
+            keeper: keeper_pulse,
+            draining: draining.clone(),
+        };
         let pins = Pins::new(Arc::clone(&place.clock));
-        let mut keeper = Keeper::new(place.clone(), &sources, pins.clone());
+        let mut keeper = Keeper::new(place.clone(), storage.duty, &sources, pins.clone());
         // Before anything is received, so that what a crash left is there for the first download.
         keeper.sweep();
-        spawn_thread("keeper", move || keeper.run(&sleeper))?;
+        spawn_thread("keeper", move || {
+            keeper.run(&sleeper);
+            drop(keeping);
+        })?;
         let (queue, submissions) = queue(QUEUE_BYTES);
         let appender = Appender::new(place.clone(), &sources, waker.clone());
         let (ended, appender_ended) = oneshot::channel();
         spawn_thread("appender", move || {
             appender.run(&submissions);
-            // Dropping it says the same, also when the thread panics.
-            drop(ended);
+            // Dropping them says the same, also when the thread panics.
+            drop((ended, writing));
         })?;
         let (receiving, serving) = (Shutdown::new(), Shutdown::new());
-        let intake = Intake::new(Arc::clone(&controls.receive), queue.clone(), requests, receiving.clone());
+        let intake = Intake::new(controls.receive(), queue.clone(), requests, receiving.clone());
         receiver.serve(Arc::new(intake), ConnectionLimits::default(), &receiving);
-        serve_web(web, &place, settings.id, sources, pins, registry, &serving);
-        Ok(Self { controls, receiving, serving, appender_ended, queue, keeper: waker, _storage: storage })
+        receiving.spawn("keep time", controls.clone().keep_time(receiving.clone()));
+        let metrics = WebMetrics::default();
+        metrics.register(&mut registry);
+        let admin = admin(vitals, registry);
+        let context = WebContext {
+            access: web.access,
+            began_empty: sources.inventory.load().chunks.is_empty(),
+            captures: vec![capture(&place, storage.duty, settings.id, sources, pins)],
+            clock: Arc::clone(&place.clock),
+            metrics,
+            admin: admin.clone(),
+            limits: WebLimits::default(),
+        };
+        serving.spawn("web", web::serve(web.listener, context, serving.clone()));
+        let keeper = waker;
+        Ok(Self { controls, admin, draining, receiving, serving, appender_ended, queue, keeper, _storage: storage })
     }
 
     /// Returns what can be changed while it runs.
     pub fn controls(&self) -> Controls {
         self.controls.clone()
+    }
+
+    /// Returns what it says about itself to probes and scrapers.
+    pub fn admin(&self) -> Admin {
+        self.admin.clone()
+    }
+
+    /// Says from now on that it is not ready, and goes on taking spans until [`Self::drain`].
+    pub fn announce_end(&self) {
+        self.draining.begin();
     }
 
     /// Waits until the appender ends on its own, which it never should.
@@ -222,6 +244,7 @@ impl Collector {
     ///
     /// Returns whether the chunk was sealed in time; what was acknowledged is safe in any case.
     pub async fn drain(self) -> bool {
+        self.announce_end();
         let Self { controls, receiving, serving, appender_ended, queue, keeper, .. } = self;
         let received = receiving.stop("receiving", DRAIN_LIMIT).await;
         queue.close();
@@ -242,51 +265,37 @@ impl Collector {
     }
 }
 
-/// Serves the HTTP API in tasks of `serving`.
-fn serve_web(
-    web: Web,
-    place: &Place,
-    id: CaptureId,
-    sources: Sources,
-    pins: Pins,
-    mut registry: Registry,
-    serving: &Shutdown,
-) {
-    let Web { listener, token, token_hint, hosts } = web;
-    let metrics = WebMetrics::default();
-    metrics.register(&mut registry);
-    let bundles = Bundles::new(Arc::clone(&place.fs), &place.data_dir, id, place.committed.clone());
-    let began_empty = sources.inventory.load().chunks.is_empty();
-    let (described, stopped, ready, cleared) = (sources.clone(), sources.clone(), sources.health, place.clone());
-    let capture = CaptureSource {
-        bundles: Arc::new(bundles),
-        pins,
-        describe: Arc::new(move || described.describe()),
-        is_stopped: Arc::new(move || stopped.is_stopped()),
-        clear: Arc::new(move |before| keeper::clear(&cleared, before)),
-    };
-    let context = WebContext {
-        captures: vec![capture],
-        token,
-        token_hint,
-        hosts,
-        clock: Arc::clone(&place.clock),
-        metrics,
+/// Returns what probes and scrapers are told.
+fn admin(vitals: Vitals, registry: Registry) -> Admin {
+    let ready = vitals.clone();
+    Admin {
+        live: Arc::new(move || vitals.live()),
+        ready: Arc::new(move || ready.ready()),
         render_metrics: Arc::new(move || {
             let mut text = String::new();
             // Writing to a string cannot fail.
             let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
             text
         }),
-        ready: Arc::new(move || match ready.storage() {
-            StorageHealth::Ok => Ok(()),
-            StorageHealth::Full { message } | StorageHealth::Failed { message } => Err(message),
+    }
+}
+
+/// Returns what the web address serves of the capture.
+fn capture(place: &Place, duty: Duty, id: CaptureId, sources: Sources, pins: Pins) -> CaptureSource {
+    let bundles = Bundles::new(Arc::clone(&place.fs), &place.data_dir, id, place.committed.clone());
+    let (settings, stopped, cleared) = (Arc::clone(&sources.settings), sources.clone(), place.clone());
+    CaptureSource {
+        bundles: Arc::new(bundles),
+        pins,
+        describe: Arc::new(move || sources.describe()),
+        is_stopped: Arc::new(move || stopped.is_stopped()),
+        custody: Arc::new(move || match duty {
+            Duty::WriterOnly => Custody::Elsewhere,
+            Duty::Keeper if !settings.load().downloads => Custody::Disabled,
+            Duty::Keeper => Custody::Open,
         }),
-        began_empty,
-        limits: WebLimits::default(),
-    };
-    let stage = serving.clone();
-    serving.spawn("web", async move { web::serve(listener, context, stage).await });
+        clear: Arc::new(move |before| keeper::clear(&cleared, before)),
+    }
 }
 
 fn spawn_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {

@@ -4,6 +4,9 @@
 //! alone, and shares nothing with the data path but the name of the growing chunk. Each
 //! sweep reads the directory anew, because other writers share it; two keepers at once
 //! make the same plans and do no harm.
+//!
+//! Of the writers that share a directory one keeps it. The others only look, and recover what
+//! earlier lives of their own left; where the volume is full they wait for the keeper to make room.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
@@ -25,7 +28,7 @@ use crate::archive::name::{ChunkName, ChunkState};
 use crate::archive::recovery::{self, OrphanWatch, Outcome, Recovered, RecoveryError, Site};
 use crate::archive::retention::{self, Evicted, Limits, Target};
 use crate::clock::Timestamp;
-use crate::settings::LiveSettings;
+use crate::settings::{Duty, LiveSettings};
 use crate::telemetry::chain;
 use crate::telemetry::metrics::{CauseLabel, StateLabel, StorageMetrics};
 
@@ -43,6 +46,7 @@ const LEAST_CHUNKS: u64 = 1;
 /// Keeps one data directory.
 pub(super) struct Keeper {
     place: Place,
+    duty: Duty,
     settings: Arc<ArcSwap<LiveSettings>>,
     metrics: StorageMetrics,
     pins: Pins,
@@ -58,13 +62,14 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Makes a keeper that has seen nothing yet; it publishes what it finds to `sources`.
-    pub(super) fn new(place: Place, sources: &Sources, pins: Pins) -> Self {
+    pub(super) fn new(place: Place, duty: Duty, sources: &Sources, pins: Pins) -> Self {
         let Sources { settings, inventory, health, stored, .. } = sources.clone();
         let inactive = settings.load().recovery.inactive;
         let watch = OrphanWatch::new(place.writer.clone(), place.incarnation, inactive);
         let catalog = Catalog::new(&place.data_dir);
         Self {
             place,
+            duty,
             settings,
             metrics: stored,
             pins,
@@ -100,7 +105,9 @@ impl Keeper {
     fn sweep_then(&mut self, room_is_made: impl FnOnce()) {
         let inventory = self.read();
         // Retention goes first: on a full volume recovery has no room for its copies.
-        if let Some(inventory) = &inventory {
+        if let Some(inventory) = &inventory
+            && self.duty == Duty::Keeper
+        {
             self.tell_foreign(inventory);
             self.retain(inventory);
         }
@@ -110,6 +117,7 @@ impl Keeper {
         let inventory = match recovered {
             0 => Some(inventory),
             // What was recovered counts with another length, and may be old enough to go.
+            _ if self.duty == Duty::WriterOnly => self.read(),
             _ => self.read().inspect(|inventory| self.retain(inventory)),
         };
         let current = self.read().or(inventory).unwrap_or_default();
@@ -192,7 +200,12 @@ impl Keeper {
     fn recover(&mut self, inventory: &Inventory) -> usize {
         self.watch.set_inactive(self.settings.load().recovery.inactive);
         let live = self.place.committed.chunk();
-        let due = self.watch.observe(inventory, live.as_ref(), self.place.clock.monotonic());
+        let mut due = self.watch.observe(inventory, live.as_ref(), self.place.clock.monotonic());
+        if self.duty == Duty::WriterOnly {
+            due.chunks.retain(|chunk| chunk.writer() == &self.place.writer);
+            // A temporary file does not say whose it is.
+            due.temporaries.clear();
+        }
         if !due.temporaries.is_empty() {
             let removed = recovery::remove_temporaries(&*self.place.fs, &self.place.data_dir, &due.temporaries);
             if let Err(error) = removed {

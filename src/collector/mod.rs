@@ -14,6 +14,7 @@ mod answer;
 mod appender;
 mod assembly;
 mod body;
+mod controls;
 mod describe;
 mod grpc;
 mod health;
@@ -29,13 +30,15 @@ mod server;
 mod status_proto;
 #[cfg(test)]
 mod testing;
+mod vitals;
 mod volume;
 mod wake;
 pub mod web;
 
 pub use admission::{Budget, Overloaded, Permit};
 pub use appender::Place;
-pub use assembly::{Collector, Controls, OpenError, Storage, Web};
+pub use assembly::{Collector, OpenError, Storage, Web};
+pub use controls::Controls;
 pub use health::{Health, StorageHealth};
 pub use inflate::{Compression, InflateError};
 pub use intake::{Intake, Request};

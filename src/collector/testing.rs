@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 
 use super::admission::Budget;
 use super::appender::{Appender, Place};
-use super::describe::Sources;
+use super::describe::{LastStored, Sources};
 use super::health::Health;
 use super::keeper::Keeper;
 use super::queue::{NotStored, Submission};
@@ -25,7 +25,7 @@ use crate::archive::name::{ChunkName, ChunkState};
 use crate::archive::sample::{recoverable, segment};
 use crate::clock::{ManualClock, Timestamp};
 use crate::ids::{CaptureId, Incarnation};
-use crate::settings::{CollectorSettings, LiveSettings};
+use crate::settings::{CollectorSettings, Duty, LiveSettings};
 use crate::telemetry::metrics::{ReceiveMetrics, StorageMetrics};
 use crate::units::ByteSize;
 
@@ -79,6 +79,8 @@ impl World {
         };
         let (waker, sleeper) = wake();
         let sources = Sources {
+            writer: place.writer.clone(),
+            last_stored: LastStored::default(),
             settings: Arc::clone(&settings),
             inventory: Arc::default(),
             health: health.clone(),
@@ -91,15 +93,20 @@ impl World {
         Self { fs, clock, settings, health, stored, sources, pins, place, sleeper, appender, acknowledged, next_marker }
     }
 
+    /// Makes the thread of a writer that is not the keeper.
+    pub(super) fn not_keeper(&self) -> Keeper {
+        Keeper::new(self.place.clone(), Duty::WriterOnly, &self.sources, self.pins.clone())
+    }
+
     /// Makes the keeper of this life.
     pub(super) fn keeper(&self) -> (Keeper, Arc<ArcSwap<Inventory>>) {
-        let keeper = Keeper::new(self.place.clone(), &self.sources, self.pins.clone());
+        let keeper = Keeper::new(self.place.clone(), Duty::Keeper, &self.sources, self.pins.clone());
         (keeper, Arc::clone(&self.sources.inventory))
     }
 
     /// Changes the settings.
     pub(super) fn set(&self, change: impl FnOnce(&mut LiveSettings)) {
-        let mut settings = **self.settings.load();
+        let mut settings = LiveSettings::clone(&self.settings.load());
         change(&mut settings);
         self.settings.store(Arc::new(settings));
     }
@@ -163,7 +170,7 @@ impl World {
 /// Settings with chunks that two groups of three fill, and much retention.
 pub(super) fn small_chunks() -> LiveSettings {
     let id = CaptureId::new("default", "local").unwrap();
-    let mut live = CollectorSettings::from(&ValidCapture::with_defaults(&id).unwrap()).live;
+    let mut live = CollectorSettings::of(&ValidCapture::with_defaults(&id).unwrap(), BEGIN).live;
     live.chunk.max_bytes = ByteSize(1_700);
     live
 }

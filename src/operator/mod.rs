@@ -9,5 +9,30 @@
 //! - A broken object has its own condition; the others go on.
 //! - Losing leadership pauses visits, never the data path.
 
+mod apply;
+mod backoff;
+pub mod build;
+mod controller;
+mod deadline;
+mod error;
+mod events;
+mod index;
+mod installed;
+mod keys;
+mod kinds;
+mod lease;
+mod ledger;
+mod observe;
 pub mod observed;
 pub mod options;
+mod publish;
+mod queue;
+mod reconcile;
+pub mod reports;
+mod run;
+pub mod status;
+mod teardown;
+mod watches;
+
+pub use lease::LEASE_NAME;
+pub use run::{Operator, Parts};

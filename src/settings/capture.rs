@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::receive::{ReceiveSettings, ReceiveState};
 use crate::api::{self, Chunk, Durability, Retention, State, ValidCapture};
 use crate::archive::{self, frame};
+use crate::clock::Timestamp;
 use crate::ids::CaptureId;
 use crate::units::ByteSize;
 
@@ -29,14 +30,22 @@ pub struct CollectorSettings {
 }
 
 /// The settings that take effect without a restart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveSettings {
+    /// The generation of the `TraceCapture` that says so; `None` outside of a cluster.
+    pub generation: Option<i64>,
     /// Whether spans are taken in.
     pub state: State,
+    /// When the capture stops by itself.
+    pub stop_time: Option<Timestamp>,
     /// When spans count as stored.
     pub durability: Durability,
     /// The largest request, after decompression.
     pub max_request_bytes: ByteSize,
+    /// Origins whose pages may send spans; `*` stands for every one, an empty list for none.
+    pub cors_allowed_origins: Vec<String>,
+    /// Whether chunks and bundles are handed out.
+    pub downloads: bool,
     /// When a chunk is sealed and how it is compressed.
     pub chunk: Chunk,
     /// When chunks are deleted.
@@ -55,6 +64,19 @@ pub struct Recovery {
 }
 
 impl LiveSettings {
+    /// Returns the settings in effect at an instant: those of a stopped capture once the time to stop has come.
+    #[must_use]
+    pub fn at(&self, now: Timestamp) -> Self {
+        let has_ended = self.stop_time.is_some_and(|stop_time| stop_time <= now);
+        Self { state: if has_ended { State::Stopped } else { self.state }, ..self.clone() }
+    }
+
+    /// Returns how long after `now` other settings are in effect, `None` where that is never.
+    pub fn next_change(&self, now: Timestamp) -> Option<Duration> {
+        let stop_time = self.stop_time.filter(|&stop_time| stop_time > now)?;
+        Some(stop_time.saturating_since(now))
+    }
+
     /// Returns how chunks that are begun from now on are compressed.
     pub fn compression(&self) -> frame::Compression {
         match self.chunk.compression {
@@ -78,19 +100,31 @@ impl LiveSettings {
             State::Running => ReceiveState::Running,
             State::Stopped => ReceiveState::Stopped,
         };
-        ReceiveSettings { state, max_request_bytes: self.max_request_bytes, ..ReceiveSettings::default() }
+        ReceiveSettings {
+            state,
+            max_request_bytes: self.max_request_bytes,
+            cors_allowed_origins: self.cors_allowed_origins.clone(),
+            ..ReceiveSettings::default()
+        }
     }
 }
 
-impl From<&ValidCapture> for CollectorSettings {
-    fn from(capture: &ValidCapture) -> Self {
+impl CollectorSettings {
+    /// Takes what a collector needs out of a capture.
+    ///
+    /// `started` is when this process started: `stopAfterSeconds` counts from then where no API server created the object.
+    pub fn of(capture: &ValidCapture, started: Timestamp) -> Self {
         let receiver = capture.receiver();
         let inactive = capture.inactive();
         let touch_every = (inactive / TOUCHES_WITHIN_INACTIVITY).min(MAX_TOUCH_INTERVAL);
         let live = LiveSettings {
+            generation: capture.origin().generation,
             state: capture.state(),
+            stop_time: capture.stop_time(started),
             durability: capture.durability(),
             max_request_bytes: receiver.max_request_bytes,
+            cors_allowed_origins: capture.spec().receiver.cors.allowed_origins.clone(),
+            downloads: capture.spec().download.enabled,
             chunk: capture.chunk(),
             retention: capture.retention(),
             recovery: Recovery { inactive, touch_every },
@@ -103,11 +137,15 @@ impl From<&ValidCapture> for CollectorSettings {
 mod tests {
     use super::*;
 
+    fn at(second: u64) -> Timestamp {
+        Timestamp::from_unix_nanos(second * 1_000_000_000)
+    }
+
     fn check(spec: &str, expected: impl FnOnce(&CollectorSettings)) {
         let text = format!(
             "apiVersion: tracecapture.dev/v1alpha1\nkind: TraceCapture\nmetadata: {{name: checkout, namespace: shop}}\nspec: {spec}\n"
         );
-        expected(&CollectorSettings::from(&crate::api::parse(&text).unwrap()));
+        expected(&CollectorSettings::of(&crate::api::parse(&text).unwrap(), at(1_000)));
     }
 
     #[test]
@@ -121,6 +159,19 @@ mod tests {
             assert_eq!(settings.live.retention.max_bytes, ByteSize(1_000_000_000));
             assert_eq!(settings.live.retention.max_age, None);
             assert_eq!(settings.live.recovery.inactive, Duration::from_mins(10));
+        });
+    }
+
+    #[test]
+    fn a_capture_is_stopped_from_its_stop_time_on() {
+        check("{stopAfterSeconds: 60, endTime: '2100-01-01T00:00:00Z'}", |settings| {
+            let state = |second| settings.live.at(at(second)).state;
+            assert_eq!((state(1_059), state(1_060), state(1_061)), (State::Running, State::Stopped, State::Stopped));
+            let next = |second| settings.live.next_change(at(second));
+            assert_eq!((next(1_050), next(1_060)), (Some(Duration::from_secs(10)), None));
+        });
+        check("{state: Stopped}", |settings| {
+            assert_eq!((settings.live.at(at(0)).state, settings.live.next_change(at(0))), (State::Stopped, None));
         });
     }
 

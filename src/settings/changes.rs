@@ -10,11 +10,15 @@ use crate::api::ValidCapture;
 /// which is the safe side for one that is added later.
 const LIVE: &[&str] = &[
     "spec.state",
+    "spec.stopAfterSeconds",
+    "spec.endTime",
     "spec.durability",
     "spec.receiver.maxRequestBytes",
+    "spec.receiver.cors",
     "spec.chunk",
     "spec.retention",
     "spec.recovery",
+    "spec.download",
 ];
 
 /// The paths of fields that a new capture changes for a running process, sorted.
@@ -59,6 +63,7 @@ fn leaves_of(capture: &ValidCapture) -> BTreeMap<String, Value> {
     let mut leaves = BTreeMap::new();
     leaves.insert("metadata.name".to_owned(), capture.id().name().into());
     leaves.insert("metadata.namespace".to_owned(), capture.id().namespace().into());
+    leaves.insert("metadata.uid".to_owned(), capture.origin().uid.clone().into());
     collect(serde_json::to_value(capture.spec()).unwrap_or_default(), "spec", &mut leaves);
     leaves
 }
@@ -112,6 +117,19 @@ mod tests {
                 "{state: Stopped, chunk: {maxBytes: 10M}, retention: {maxAgeSeconds: 60}, receiver: {maxRequestBytes: 1Mi}}",
             ),
             &["spec.chunk.maxBytes", "spec.receiver.maxRequestBytes", "spec.retention.maxAgeSeconds", "spec.state"],
+            &[],
+        );
+    }
+
+    #[test]
+    fn when_it_stops_and_who_may_ask_are_live() {
+        check(
+            ("a", "{}"),
+            (
+                "a",
+                "{stopAfterSeconds: 60, endTime: '2100-01-01T00:00:00Z', download: {enabled: false}, receiver: {cors: {allowedOrigins: []}}}",
+            ),
+            &["spec.download.enabled", "spec.endTime", "spec.receiver.cors.allowedOrigins", "spec.stopAfterSeconds"],
             &[],
         );
     }

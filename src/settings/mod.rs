@@ -5,8 +5,10 @@
 
 mod capture;
 mod changes;
+mod identity;
 mod receive;
 
 pub use capture::{CollectorSettings, LiveSettings, Recovery};
 pub use changes::{Changes, changes};
+pub use identity::{Duty, Identity, InvalidPodName};
 pub use receive::{ReceiveSettings, ReceiveState};

@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use thiserror::Error;
 
 use super::exit::{ExitCode, Failure};
+use crate::api::grant::GrantPublicKey;
 use crate::clock::Timestamp;
 use crate::ids::{TraceId, WriterId};
 use crate::settings::CollectorSettings;
@@ -220,6 +221,23 @@ pub struct ValidateArgs {
     pub file: PathBuf,
 }
 
+/// The flags of `generate`.
+#[derive(Debug, Clone, Args)]
+pub struct GenerateArgs {
+    /// `TraceCapture` YAML; `-` is stdin.
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Image of collector pods where the capture names none.
+    #[arg(long, value_name = "IMAGE", default_value = concat!("tracecapture:", env!("CARGO_PKG_VERSION")))]
+    pub image: String,
+    /// Namespace of the installation, whose operator and gateway may reach the collectors.
+    #[arg(short, long, value_name = "NAMESPACE", default_value = "tracecapture-system")]
+    pub namespace: String,
+    /// Public key of the installation, in base64url; may be given again. Without one, collectors serve nobody.
+    #[arg(long = "grant-key", value_name = "KEY", value_parser = GrantPublicKey::from_text)]
+    pub grant_keys: Vec<GrantPublicKey>,
+}
+
 /// The flags of `completion`.
 #[derive(Debug, Clone, Args)]
 pub struct CompletionArgs {
@@ -257,7 +275,7 @@ pub enum StatsFormat {
 }
 
 /// Reads `IP:PORT`, or `localhost:PORT`.
-fn parse_address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let numeric = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
     numeric.parse().map_err(|_| "write an IP address and a port, such as `127.0.0.1:4317` or `[::1]:4317`".to_owned())
 }
@@ -290,7 +308,7 @@ mod tests {
         let args = Typed::try_parse_from([&["run"], typed].concat()).unwrap_or_else(|error| panic!("{error}")).run;
         let capture = ValidCapture::with_defaults(&CaptureId::new("default", "local").unwrap()).unwrap();
         let text = |address: Option<SocketAddr>| address.unwrap().to_string();
-        let listen = args.listen(&CollectorSettings::from(&capture));
+        let listen = args.listen(&CollectorSettings::of(&capture, Timestamp::default()));
         let listen = listen.map(|l| (text(l.grpc), text(l.http), l.web.to_string())).map_err(|e| e.to_string());
         let meant = meant.map(|(grpc, http, web)| (grpc.into(), http.into(), web.into())).map_err(str::to_owned);
         assert_eq!(listen, meant, "{typed:?}");

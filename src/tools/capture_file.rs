@@ -15,7 +15,7 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 #[derive(Debug, Error)]
 pub enum CaptureFileError {
     /// The file cannot be read. Worth retrying where someone is about to write it.
-    #[error("cannot read the capture file {name}")]
+    #[error("cannot read {name}")]
     Read {
         /// The file, for people.
         name: String,
@@ -24,7 +24,7 @@ pub enum CaptureFileError {
         source: std::io::Error,
     },
     /// The file is larger than 1 MiB.
-    #[error("cannot read the capture file {name}: it is larger than 1 MiB")]
+    #[error("cannot read {name}: it is larger than 1 MiB")]
     TooLarge {
         /// The file, for people.
         name: String,
@@ -79,6 +79,11 @@ impl CaptureFile {
         let text = read_text(path)?;
         let capture = check(path, &text)?;
         Ok((Self { path: path.to_owned(), text }, capture))
+    }
+
+    /// Names the file for people.
+    pub(super) fn name(&self) -> String {
+        name_of(&self.path)
     }
 
     /// Tells whether the capture came from stdin, which cannot change later.

@@ -3,11 +3,16 @@
 pub mod args;
 pub mod capture_file;
 pub mod cat;
+pub mod collector;
 pub mod completion;
 pub mod crd;
 pub mod escape;
 pub mod exit;
+pub mod generate;
+pub mod operator;
 pub mod output;
+pub mod pod_args;
+mod process;
 pub mod progress;
 pub mod reading;
 pub mod recover;

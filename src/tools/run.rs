@@ -8,24 +8,23 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{error, info, warn};
+use tracing::warn;
 
 use super::args::RunArgs;
-use super::capture_file::{CaptureFile, CaptureFileError};
+use super::capture_file::CaptureFile;
 use super::escape::escape_for_terminal;
 use super::exit::{ExitCode, Failure};
 use super::output::write_stdout;
-use super::watch::{self, WatchError};
+use super::process::{self, Stop};
+use super::watch;
 use crate::api::ValidCapture;
-use crate::archive::fs::{LockError, RealFs};
-use crate::clock::SystemClock;
-use crate::collector::web::{AccessToken, Hosts};
-use crate::collector::{BindError, Collector, Controls, OpenError, Receiver, Storage, Web};
+use crate::archive::fs::RealFs;
+use crate::clock::{Clock, SystemClock};
+use crate::collector::web::{Access, AccessToken, Hosts};
+use crate::collector::{BindError, Collector, Receiver, Storage, Web};
 use crate::ids::CaptureId;
-use crate::settings::{CollectorSettings, changes};
+use crate::settings::{CollectorSettings, Duty, Identity};
 use crate::shutdown::Shutdown;
-use crate::telemetry::chain;
 
 /// The name of a capture that no file names.
 const DEFAULT_NAME: (&str, &str) = ("default", "local");
@@ -33,36 +32,21 @@ const DEFAULT_NAME: (&str, &str) = ("default", "local");
 /// Where a user finds the token of the web address.
 const TOKEN_HINT: &str = "the token stands in the line `web` that `tracecapture run` printed, behind `#token=`";
 
-/// How long tasks beside the data path have to end.
-const BACKGROUND_LIMIT: Duration = Duration::from_secs(1);
-
 /// Why `run` did not start, or ended early.
 #[derive(Debug, Error)]
 enum RunError {
-    /// The runtime could not be made.
-    #[error("cannot start the runtime")]
-    Runtime(#[source] io::Error),
-    /// Signals cannot be received.
-    #[error("cannot listen for signals")]
-    Signals(#[source] io::Error),
     /// An address could not be opened.
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The system does not say which address was opened.
     #[error("cannot tell the address that was opened")]
     Address(#[source] io::Error),
-    /// The file cannot be watched.
-    #[error("cannot watch the capture file")]
-    Watch(#[source] WatchError),
     /// The defaults break a rule.
     #[error("the default capture is not valid")]
     Defaults,
     /// The system gives no random numbers.
     #[error("cannot draw a token")]
     Random,
-    /// The thread that writes ended.
-    #[error("the appender ended unexpectedly")]
-    AppenderEnded,
 }
 
 impl From<RunError> for Failure {
@@ -71,7 +55,6 @@ impl From<RunError> for Failure {
             RunError::Bind(_) => {
                 Some("end the process that has the address, or choose another one; port 0 picks a free one")
             }
-            RunError::AppenderEnded => Some("start it again; every acknowledged span is on the disk"),
             _ => None,
         };
         let failure = Self::new(ExitCode::Failed, error);
@@ -79,18 +62,6 @@ impl From<RunError> for Failure {
             Some(hint) => failure.with_hint(hint),
             None => failure,
         }
-    }
-}
-
-impl From<OpenError> for Failure {
-    fn from(error: OpenError) -> Self {
-        let hint = match &error {
-            OpenError::Locked(LockError::Held { .. }) => {
-                "stop the owner, choose another --data-dir, or another --writer-id to share this one"
-            }
-            _ => "choose another --data-dir, or mend the volume",
-        };
-        Self::new(ExitCode::Failed, error).with_hint(hint)
     }
 }
 
@@ -110,11 +81,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     if !cluster_only.is_empty() {
         warn!(fields = cluster_only.join(", "), "these fields have no meaning without a cluster");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Runtime)?;
-    let ended = runtime.block_on(serve(args, file, capture));
-    // Whoever asked twice does not wait for threads that are in the middle of a request either.
-    runtime.shutdown_background();
-    ended
+    process::block_on(serve(args, file, capture))
 }
 
 fn default_capture() -> Result<ValidCapture, RunError> {
@@ -124,65 +91,27 @@ fn default_capture() -> Result<ValidCapture, RunError> {
 }
 
 async fn serve(args: &RunArgs, file: Option<CaptureFile>, capture: ValidCapture) -> Result<ExitCode, Failure> {
-    let settings = CollectorSettings::from(&capture);
+    let clock = Arc::new(SystemClock::new());
+    let started = clock.now();
+    let settings = CollectorSettings::of(&capture, started);
     let listen = args.listen(&settings)?;
-    let mut stop = Stop::listen().map_err(RunError::Signals)?;
-    let storage =
-        Storage::open(Arc::new(RealFs), Arc::new(SystemClock::new()), &args.data_dir, args.writer_id.clone())?;
+    let stop = Stop::listen()?;
+    let identity = Identity { writer: args.writer_id.clone(), duty: Duty::Keeper };
+    let storage = Storage::open(Arc::new(RealFs), clock, &args.data_dir, identity)?;
     let receiver = Receiver::bind(listen.grpc.as_slice(), listen.http.as_slice()).await.map_err(RunError::from)?;
     let otlp = (receiver.grpc_addresses(), receiver.http_addresses());
     let (web, token) = open_web(listen.web, args.token.as_deref()).await?;
     let web_address = web.listener.local_addr().map_err(RunError::Address)?;
     let id = settings.id.clone();
-    let mut collector = Collector::start(storage, settings, receiver, web)?;
+    let collector = Collector::start(storage, settings, receiver, web)?;
     let background = Shutdown::new();
     if let Some(file) = file {
-        let reload = reload(collector.controls(), capture);
-        watch::follow(file, &background, reload).map_err(RunError::Watch)?;
+        watch::follow(file, &background, process::reload(collector.controls(), (capture, started), &[]));
     }
     let (grpc, http) = (otlp.0.first().copied(), otlp.1.first().copied());
     Announcement { grpc, http, web: web_address, token: &token, id: &id, data_dir: &args.data_dir }.print()?;
-    let failed = tokio::select! {
-        () = stop.requested() => false,
-        () = collector.failed() => true,
-    };
-    background.stop("background", BACKGROUND_LIMIT).await;
-    let drained = tokio::select! {
-        drained = collector.drain() => drained,
-        () = stop.requested() => {
-            warn!("ended before everything was answered and sealed; the next start recovers what was stored");
-            return Ok(ExitCode::Interrupted);
-        }
-    };
-    if failed {
-        return Err(RunError::AppenderEnded.into());
-    }
-    Ok(if drained { ExitCode::Done } else { ExitCode::Failed })
-}
-
-/// Returns what takes up each new version of the capture's file.
-fn reload(
-    controls: Controls,
-    started: ValidCapture,
-) -> impl FnMut(Result<ValidCapture, CaptureFileError>) + Send + 'static {
-    let mut current = started.clone();
-    move |outcome| match outcome {
-        Ok(new) => {
-            let changes = changes(&started, &current, &new);
-            if !changes.needs_restart.is_empty() {
-                warn!(fields = changes.needs_restart.join(", "), "these changes take effect at the next start");
-            }
-            if !changes.live.is_empty() {
-                info!(fields = changes.live.join(", "), "settings changed");
-            }
-            controls.apply(CollectorSettings::from(&new).live);
-            current = new;
-        }
-        Err(error) => {
-            let faults: Vec<String> = error.faults().iter().map(ToString::to_string).collect();
-            error!(error = chain(&error), faults = faults.join("; "), "the old settings stay");
-        }
-    }
+    // Nobody learns of a change of readiness here, so there is nothing to wait for.
+    process::serve(collector, stop, background, Duration::ZERO).await
 }
 
 /// Opens the web address; returns the token that its users need, too.
@@ -193,7 +122,8 @@ async fn open_web(address: SocketAddr, given: Option<&str>) -> Result<(Web, Stri
         Some(text) => (text.to_owned(), AccessToken::new(text).map_err(|_| RunError::Random)?),
         None => AccessToken::draw().map_err(|_| RunError::Random)?,
     };
-    Ok((Web { listener, token, token_hint: TOKEN_HINT, hosts: Hosts::new(bound, Vec::new()) }, text))
+    let access = Access::Token { token, hint: TOKEN_HINT, hosts: Hosts::new(bound, Vec::new()) };
+    Ok((Web { listener, access }, text))
 }
 
 /// What scripts wait for.
@@ -223,25 +153,5 @@ impl Announcement<'_> {
             http = url(http),
             data = escape_for_terminal(&data_dir.to_string_lossy()),
         ))
-    }
-}
-
-/// The signals that end a process politely.
-struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Stop {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits for one of them.
-    async fn requested(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 }

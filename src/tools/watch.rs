@@ -1,4 +1,4 @@
-//! Live reload of a `TraceCapture` file.
+//! Live reload of a file, mostly a `TraceCapture`.
 //!
 //! Not the file is watched but the directories it is in: editors replace files by
 //! renaming, and Kubernetes exchanges the whole directory that the file's symbolic link
@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
-use thiserror::Error;
 use tokio::sync::mpsc;
 use tracing::warn;
 
@@ -24,67 +23,83 @@ const QUIET: Duration = Duration::from_millis(150);
 /// How long a directory in which things keep happening can put off reading.
 const MAX_WAIT: Duration = Duration::from_secs(2);
 
-/// Why a file cannot be watched.
-#[derive(Debug, Error)]
-#[error("cannot watch the directory of the capture file for changes")]
-pub struct WatchError(#[from] notify::Error);
+/// How long a file is not read, at the most: not every volume tells of changes, and watches can be used up.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// Calls `on_change` for each change of `file` until `shutdown` is requested.
 ///
 /// A text that is valid is handed over as a capture, a faulty one as its faults, each
 /// once; after a faulty one the caller goes on with the settings it has.
 /// Changes since `file` was opened count. `on_change` runs on a task of `shutdown` and must not block.
-///
-/// # Errors
-/// [`WatchError`] where the operating system offers no watch, such as when its number of
-/// watches is used up; worth retrying once that has changed. Stdin cannot change: it is not an error.
+/// Stdin cannot change. Where the operating system offers no watch, a change arrives within half a minute.
 pub fn follow(
     file: CaptureFile,
     shutdown: &Shutdown,
-    on_change: impl FnMut(Result<ValidCapture, CaptureFileError>) + Send + 'static,
-) -> Result<(), WatchError> {
-    if file.is_stdin() {
-        return Ok(());
+    mut on_change: impl FnMut(Result<ValidCapture, CaptureFileError>) + Send + 'static,
+) {
+    if !file.is_stdin() {
+        let CaptureFile { path, text } = file;
+        let read = path.clone();
+        follow_text(path, text, shutdown, move |text| on_change(text.and_then(|text| check(&read, &text))));
     }
+}
+
+/// As [`follow`], for a file of any kind of text, of which `text` is known.
+pub(super) fn follow_text(
+    path: PathBuf,
+    text: String,
+    shutdown: &Shutdown,
+    on_change: impl FnMut(Result<String, CaptureFileError>) + Send + 'static,
+) {
     // One event waiting says all that a hundred would: read the file.
     let (sender, events) = mpsc::channel(1);
+    let kept = sender.clone();
     let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         if event.map_or(true, |event| may_change_text(event.kind)) {
             let _ = sender.try_send(());
         }
-    })?;
-    let mut places = Places { file: file.path.clone(), watcher, watched: BTreeSet::new() };
-    places.watch()?;
+    });
+    let places = watcher.and_then(|watcher| {
+        let mut places = Places { file: path.clone(), watcher, watched: BTreeSet::new() };
+        places.watch().map(|()| places)
+    });
+    if let Err(error) = &places {
+        warn!(path = %path.display(), %error, "cannot watch the file: it is read now and then");
+    }
     let stop = shutdown.clone();
-    let content = Watched { path: file.path, seen: Seen::Text(file.text) };
-    shutdown.spawn("watch capture file", async move { watch(content, places, events, &stop, on_change).await });
-    Ok(())
+    let content = Watched { path, seen: Seen::Text(text) };
+    shutdown.spawn("watch file", async move {
+        watch(content, places.ok(), events, &stop, on_change).await;
+        // Without a watcher nobody else has it, and the events would end.
+        drop(kept);
+    });
 }
 
 async fn watch(
     mut watched: Watched,
-    mut places: Places,
+    mut places: Option<Places>,
     mut events: mpsc::Receiver<()>,
     stop: &Shutdown,
-    mut on_change: impl FnMut(Result<ValidCapture, CaptureFileError>),
+    mut on_change: impl FnMut(Result<String, CaptureFileError>),
 ) {
     loop {
         // First of all, for what happened between opening the file and watching it.
         if let Some(outcome) = watched.read_again() {
             on_change(outcome);
         }
-        // Both branches hold no state, so losing one to the other loses nothing.
+        // The branches hold no state, so losing one to the other loses nothing.
         tokio::select! {
             () = stop.requested() => return,
             event = events.recv() => if event.is_none() { return },
+            () = tokio::time::sleep(LONGEST_SLEEP) => {}
         }
         let settled = async { while matches!(tokio::time::timeout(QUIET, events.recv()).await, Ok(Some(()))) {} };
         tokio::select! {
             () = stop.requested() => return,
             _ = tokio::time::timeout(MAX_WAIT, settled) => {}
         }
-        if let Err(error) = places.watch() {
-            warn!(%error, "some changes of the capture file may go unnoticed");
+        if let Some(Err(error)) = places.as_mut().map(Places::watch) {
+            warn!(%error, "some changes of a file will be noticed late");
         }
     }
 }
@@ -135,12 +150,9 @@ enum Seen {
 
 impl Watched {
     /// Reads the file; `None` where it is as it was.
-    fn read_again(&mut self) -> Option<Result<ValidCapture, CaptureFileError>> {
+    fn read_again(&mut self) -> Option<Result<String, CaptureFileError>> {
         let (seen, outcome) = match read_text(&self.path) {
-            Ok(text) => {
-                let outcome = check(&self.path, &text);
-                (Seen::Text(text), outcome)
-            }
+            Ok(text) => (Seen::Text(text.clone()), Ok(text)),
             Err(error) => (Seen::Unreadable(error.to_string()), Err(error)),
         };
         if seen == self.seen {
@@ -194,8 +206,7 @@ mod tests {
         follow(opened, &shutdown, move |outcome| {
             let outcome = outcome.map(|capture| capture.chunk().max_bytes).map_err(|error| error.faults().len());
             sender.send(outcome).unwrap();
-        })
-        .unwrap();
+        });
         for (change, expected) in changes {
             change();
             let outcome = tokio::time::timeout(PATIENCE, arrived.recv()).await.unwrap().unwrap();

@@ -21,7 +21,7 @@ use arc_swap::ArcSwap;
 use tracing::{error, warn};
 
 use self::chunk::Open;
-use super::describe::Sources;
+use super::describe::{LastStored, Sources};
 use super::queue::{NotStored, QueueReceiver, Submission};
 use super::roll::Cause;
 use super::volume::Volume;
@@ -75,6 +75,7 @@ pub(super) struct Appender {
     settings: Arc<ArcSwap<LiveSettings>>,
     metrics: StorageMetrics,
     received: ReceiveMetrics,
+    last_stored: LastStored,
     keeper: Waker,
     open: Option<Open>,
     /// What asked the keeper to make room for the chunk after the last one begun.
@@ -86,13 +87,14 @@ pub(super) struct Appender {
 impl Appender {
     /// Makes an appender that has not begun a chunk; it counts in `sources`, and tells them how the storage is.
     pub(super) fn new(place: Place, sources: &Sources, keeper: Waker) -> Self {
-        let Sources { settings, health, received, stored: metrics, .. } = sources.clone();
+        let Sources { settings, health, received, last_stored, stored: metrics, .. } = sources.clone();
         Self {
             volume: Volume::new(place.clone(), health),
             place,
             settings,
             metrics,
             received,
+            last_stored,
             keeper,
             open: None,
             room: Call::default(),
@@ -131,7 +133,10 @@ impl Appender {
     fn store(&mut self, group: Vec<Submission>) {
         let result = self.commit(&group);
         match &result {
-            Ok(_) => self.volume.well(),
+            Ok(_) => {
+                self.volume.well();
+                self.last_stored.note(self.place.clock.now());
+            }
             Err(NotStored::VolumeFull) => {
                 self.keeper.wake();
             }

@@ -226,3 +226,24 @@ fn settings_clear_only_a_stopped_capture() {
     keeper.sweep();
     assert_eq!((left(&world).len(), evicted(&world, "clear")), (0, 3));
 }
+
+#[test]
+fn a_writer_that_is_not_the_keeper_recovers_its_own_and_deletes_nothing() {
+    let world = leftover();
+    let foreign = crate::archive::testing::chunk("other", 9, 0);
+    let foreign_path = format!("{CHUNKS}/{}", foreign.file_name(ChunkState::InProgress));
+    world.fs.put(&foreign_path, b"somebody's");
+    world.set(|live| live.retention.max_bytes = ByteSize(1));
+    let mut writer = world.not_keeper();
+    for _ in 0..3 {
+        writer.sweep();
+        world.clock.advance(small_chunks().recovery.inactive);
+    }
+    assert_eq!((world.stored.recovered.get(), world.stored.evicted_total()), (1, 0));
+    world.check_acknowledged("kept");
+    assert!(world.fs.content(&foreign_path).is_some());
+    let (mut keeper, inventory) = world.keeper();
+    assert_eq!(inventory.load().chunks.len(), 2, "it reports what lies there all the same");
+    keeper.sweep();
+    assert_eq!(world.stored.evicted_total(), 1);
+}

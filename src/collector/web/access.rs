@@ -1,7 +1,9 @@
-//! Who may ask: the token, the names of the host, the origin of what changes state.
+//! Who may ask: the token or the grant, the names of the host, the origin of what changes state.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
@@ -10,9 +12,63 @@ use http::uri::{Authority, Uri};
 use ring::error::Unspecified;
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
+use thiserror::Error;
+
+use crate::api::grant::{self, GrantPublicKey};
+use crate::clock::Timestamp;
 
 /// Bytes of a token made here: 256 bits.
 const TOKEN_BYTES: usize = 32;
+
+/// What a client without a grant is told.
+const GRANT_HINT: &str =
+    "send `Authorization: Bearer GRANT`: this address answers the gateway and the operator of its installation alone";
+
+/// How requests prove that they may ask.
+#[derive(Clone)]
+pub enum Access {
+    /// One secret for everything, under names that a foreign page cannot have.
+    Token {
+        /// The secret.
+        token: AccessToken,
+        /// One line for who does not have it: where it is found.
+        hint: &'static str,
+        /// The names under which the address may be reached.
+        hosts: Hosts,
+    },
+    /// A grant of the installation for each request, under any name: pods are reached by many.
+    ///
+    /// A page that found its way here by another name would have no grant to send.
+    Grants {
+        /// The UID of the capture that grants are for.
+        uid: String,
+        /// The keys that may have signed them, replaced as a whole while this runs.
+        keys: Arc<ArcSwap<Vec<GrantPublicKey>>>,
+    },
+}
+
+/// Why a request is not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(super) enum Denied {
+    /// It was meant for another address.
+    #[error("this address is not reached under that host name: use `localhost` or the address itself")]
+    UnknownHost,
+    /// It carries no valid token.
+    #[error("send `Authorization: Bearer TOKEN`: {hint}")]
+    NoToken {
+        /// Where the token is found.
+        hint: &'static str,
+    },
+    /// It carries no grant.
+    #[error("{GRANT_HINT}")]
+    NoGrant,
+    /// Its grant does not hold.
+    #[error("{0}; {GRANT_HINT}")]
+    Refused(grant::Refused),
+    /// Its grant is for another request, so asking again does not help.
+    #[error("the grant is for another capture, method or path")]
+    OtherRequest,
+}
 
 /// The secret that requests carry as `Authorization: Bearer …`.
 ///
@@ -36,6 +92,29 @@ pub struct Hosts {
 /// Who a request comes from, as it stands in the audit line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Principal(pub(super) &'static str);
+
+impl Access {
+    /// Returns who a request comes from.
+    pub(super) fn admit(&self, head: &http::Request<()>, now: Timestamp) -> Result<Principal, Denied> {
+        match self {
+            Self::Token { token, hint, hosts } => {
+                if !hosts.admit(head.uri(), head.headers()) {
+                    return Err(Denied::UnknownHost);
+                }
+                token.admit(head.headers()).ok_or(Denied::NoToken { hint })
+            }
+            Self::Grants { uid, keys } => {
+                let text = bearer(head.headers()).and_then(|text| std::str::from_utf8(text).ok());
+                let request = (uid.as_str(), head.method().as_str(), head.uri().path());
+                match grant::verify(text.ok_or(Denied::NoGrant)?, &keys.load(), request, now) {
+                    Ok(()) => Ok(Principal("grant")),
+                    Err(grant::Refused::OtherRequest) => Err(Denied::OtherRequest),
+                    Err(refused) => Err(Denied::Refused(refused)),
+                }
+            }
+        }
+    }
+}
 
 impl AccessToken {
     /// Takes a token that was given.
@@ -62,12 +141,8 @@ impl AccessToken {
 
     /// Returns who the request comes from, `None` where it carries no valid token; in constant time.
     pub(super) fn admit(&self, headers: &HeaderMap) -> Option<Principal> {
-        let value = headers.get(AUTHORIZATION)?.as_bytes();
-        let (scheme, secret) = value.split_at_checked(7)?;
-        let given = secret.trim_ascii();
-        let is_ours =
-            scheme.eq_ignore_ascii_case(b"bearer ") && hmac::verify(&self.key, given, self.digest.as_ref()).is_ok();
-        is_ours.then_some(Principal("token"))
+        let given = bearer(headers)?;
+        hmac::verify(&self.key, given, self.digest.as_ref()).is_ok().then_some(Principal("token"))
     }
 }
 
@@ -89,6 +164,12 @@ impl Hosts {
             Err(_) => host == "localhost" || self.names.contains(&host),
         }
     }
+}
+
+/// Returns what stands behind `Bearer` in a request's `Authorization`.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, secret) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| secret.trim_ascii())
 }
 
 /// Tells whether a browser's page of another origin sent this; programs that are none send no origin.
@@ -127,6 +208,28 @@ mod tests {
             assert!(!admitted(wrong), "{wrong}");
         }
         assert_eq!(token.admit(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_grant_admits_to_its_own_request_under_any_name() {
+        let (key, _) = grant::GrantKey::draw().unwrap();
+        let keys = Arc::new(ArcSwap::from_pointee(vec![key.public().unwrap()]));
+        let access = Access::Grants { uid: "u-1".to_owned(), keys: Arc::clone(&keys) };
+        let text = |path: &str| {
+            let (uid, method, path) = ("u-1".to_owned(), "GET".to_owned(), path.to_owned());
+            format!("Bearer {}", key.sign(&grant::Grant { uid, method, path, expires: 1_000 }))
+        };
+        let ask = |authorization: &str, second: u64| {
+            let request = http::Request::get("http://10.0.0.7:4319/a?since=1").header(AUTHORIZATION, authorization);
+            access.admit(&request.body(()).unwrap(), Timestamp::from_unix_nanos(second * 1_000_000_000))
+        };
+        assert_eq!(ask(&text("/a"), 999), Ok(Principal("grant")));
+        assert_eq!(ask(&text("/a"), 1_000), Err(Denied::Refused(grant::Refused::Expired)));
+        assert_eq!(ask(&text("/b"), 999), Err(Denied::OtherRequest));
+        assert_eq!(ask("Bearer secret", 999), Err(Denied::Refused(grant::Refused::Malformed)));
+        assert_eq!(ask("Basic x", 999), Err(Denied::NoGrant));
+        keys.store(Arc::default());
+        assert_eq!(ask(&text("/a"), 999), Err(Denied::Refused(grant::Refused::Signature)));
     }
 
     #[test]

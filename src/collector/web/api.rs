@@ -1,22 +1,23 @@
-//! From a request to its answer: host, token, route, resource.
+//! From a request to its answer: access, route, resource.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tracing::info;
 
-use super::access::{Principal, is_cross_origin};
+use super::access::{Denied, Principal, is_cross_origin};
 use super::conditions::Conditions;
 use super::download::Asked;
 use super::downloads::Downloads;
 use super::problem::Problem;
 use super::route::{Query, Resource, Route};
 use super::stream::WebBody;
-use super::{CaptureSource, WebContext};
+use super::{CaptureSource, Custody, WebContext};
+use crate::admin::Endpoint;
 use crate::archive::bundle::ListedChunk;
 use crate::archive::manifest::TimeRange;
 use crate::archive::name::ChunkState;
@@ -69,23 +70,17 @@ impl App {
     async fn answer(self: &Arc<Self>, head: &Request<()>, route: Option<Route>) -> Result<Response<WebBody>, Problem> {
         // Probes come without a token and by whatever address the node uses; they say nothing.
         match route {
-            Some(Route::Live) => return Ok(text(StatusCode::OK, "ok\n".to_owned())),
-            Some(Route::Ready) => return Ok(self.readiness()),
+            Some(Route::Live) => return Ok(self.about_process(Endpoint::Live)),
+            Some(Route::Ready) => return Ok(self.about_process(Endpoint::Ready)),
             _ => {}
         }
-        if !self.context.hosts.admit(head.uri(), head.headers()) {
-            let detail = "this address is not reached under that host name: use `localhost` or the address itself";
-            return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "UnknownHost", detail));
-        }
-        let principal = self.context.token.admit(head.headers()).ok_or_else(|| self.unauthenticated())?;
+        let admitted = self.context.access.admit(head, self.context.clock.now());
+        let principal = admitted.map_err(|denied| self.denied(denied))?;
         match route.ok_or_else(Problem::not_found)? {
             Route::Live | Route::Ready => Err(Problem::not_found()),
             Route::Metrics => {
                 only_get(head)?;
-                let mut response = text(StatusCode::OK, (self.context.render_metrics)());
-                let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-                response.headers_mut().insert(CONTENT_TYPE, kind);
-                Ok(response)
+                Ok(self.about_process(Endpoint::Metrics))
             }
             Route::Captures => {
                 only_get(head)?;
@@ -109,6 +104,7 @@ impl App {
         source: CaptureSource,
         resource: Resource,
     ) -> Result<Response<WebBody>, Problem> {
+        check_custody(&source, &resource, head.method())?;
         if resource == Resource::Chunks && head.method() == Method::DELETE {
             return self.clear(head, &principal, source).await;
         }
@@ -207,11 +203,8 @@ impl App {
         Ok(json_response(&json!({ "deletedChunks": chunks, "deletedBytes": bytes })))
     }
 
-    fn readiness(&self) -> Response<WebBody> {
-        match (self.context.ready)() {
-            Ok(()) => text(StatusCode::OK, "ok\n".to_owned()),
-            Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
-        }
+    fn about_process(&self, endpoint: Endpoint) -> Response<WebBody> {
+        self.context.admin.answer(endpoint).map(|text| WebBody::full(Bytes::from(text)))
     }
 
     fn capture(&self, id: &CaptureId) -> Result<CaptureSource, Problem> {
@@ -219,11 +212,41 @@ impl App {
         found.cloned().ok_or_else(Problem::not_found)
     }
 
-    fn unauthenticated(&self) -> Problem {
-        self.context.metrics.unauthenticated.inc();
-        let detail = format!("send `Authorization: Bearer TOKEN`: {}", self.context.token_hint);
-        Problem::new(StatusCode::UNAUTHORIZED, "Unauthenticated", detail)
-            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    fn denied(&self, denied: Denied) -> Problem {
+        let (status, reason) = match denied {
+            Denied::UnknownHost => (StatusCode::MISDIRECTED_REQUEST, "UnknownHost"),
+            Denied::OtherRequest => (StatusCode::FORBIDDEN, "GrantForOther"),
+            Denied::NoToken { .. } | Denied::NoGrant | Denied::Refused(_) => {
+                self.context.metrics.unauthenticated.inc();
+                (StatusCode::UNAUTHORIZED, "Unauthenticated")
+            }
+        };
+        let problem = Problem::new(status, reason, denied.to_string());
+        match status {
+            StatusCode::UNAUTHORIZED => problem.with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            _ => problem,
+        }
+    }
+}
+
+/// Refuses what is in other hands than ours, and spans where the capture hands none out.
+fn check_custody(source: &CaptureSource, resource: &Resource, method: &Method) -> Result<(), Problem> {
+    let holds_spans = match resource {
+        Resource::Summary => return Ok(()),
+        Resource::Chunks if method == Method::DELETE => false,
+        Resource::Chunks => return Ok(()),
+        Resource::Bundle | Resource::Manifest | Resource::Chunk(_) | Resource::Trace(_) => true,
+    };
+    match (source.custody)() {
+        Custody::Disabled if holds_spans => {
+            let detail = "downloads of this capture are off: its owner can set `spec.download.enabled: true`";
+            Err(Problem::new(StatusCode::FORBIDDEN, "DownloadsDisabled", detail))
+        }
+        Custody::Elsewhere => {
+            let detail = "this pod only writes: ask the pod with ordinal 0, which keeps the chunks";
+            Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "NotTheKeeper", detail))
+        }
+        Custody::Open | Custody::Disabled => Ok(()),
     }
 }
 
@@ -290,16 +313,7 @@ fn json_response(value: &Value) -> Response<WebBody> {
 }
 
 fn json_bytes(json: Vec<u8>) -> Response<WebBody> {
-    with_type(StatusCode::OK, "application/json", json)
-}
-
-fn text(status: StatusCode, text: String) -> Response<WebBody> {
-    with_type(status, "text/plain; charset=utf-8", text.into_bytes())
-}
-
-fn with_type(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Response<WebBody> {
-    let mut response = Response::new(WebBody::full(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert::<HeaderName>(CONTENT_TYPE, HeaderValue::from_static(kind));
+    let mut response = Response::new(WebBody::full(Bytes::from(json)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -1,7 +1,7 @@
 //! The HTTP API of captures: what they hold, their bundles and chunks, clearing them.
 //!
-//! A request's way: `server` accepts the connection and bounds its silence, `api` checks host and
-//! token and finds the `route`, `download` chooses a snapshot and a range, `stream` sends it and writes
+//! A request's way: `server` accepts the connection and bounds its silence, `api` has
+//! `access` checked and finds the `route`, `download` chooses a snapshot and a range, `stream` sends it and writes
 //! the audit line, `problem` is every answer that is none.
 //!
 //! # Invariants
@@ -10,7 +10,7 @@
 //! - A capture whose snapshot does not fit into a token (chunks of very many writers) is sent without an entity tag and
 //!   without ranges: then a cut download starts anew.
 //! - Memory per download is a few pieces, whatever the capture's size; a client that stops reading is let go.
-//! - Without a valid token an answer tells nothing about what exists.
+//! - Without a valid token or grant an answer tells nothing about what exists.
 
 mod access;
 mod api;
@@ -27,11 +27,12 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::admin::Admin;
 use crate::archive::bundle::{Bundles, Pins};
 use crate::clock::{Clock, Timestamp};
 use crate::telemetry::metrics::WebMetrics;
 
-pub use access::{AccessToken, Hosts};
+pub use access::{Access, AccessToken, Hosts};
 pub use server::serve;
 
 /// One capture as the role that serves it shows it. The closures may block.
@@ -45,8 +46,21 @@ pub struct CaptureSource {
     pub describe: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// Tells whether the capture is stopped, so that it may be cleared.
     pub is_stopped: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Tells whether its chunks are handed out here at present.
+    pub custody: Arc<dyn Fn() -> Custody + Send + Sync>,
     /// Removes every chunk that was begun before an instant.
     pub clear: Arc<dyn Fn(Timestamp) -> Result<Cleared, ClearFailed> + Send + Sync>,
+}
+
+/// Whether a capture's chunks are handed out by this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Custody {
+    /// They are.
+    Open,
+    /// By nobody: the capture's settings say so.
+    Disabled,
+    /// Another process keeps them: here nothing spares a chunk from retention while it is sent.
+    Elsewhere,
 }
 
 /// What clearing a capture removed.
@@ -90,19 +104,13 @@ pub struct WebContext {
     /// The captures, each with an id of its own.
     pub captures: Vec<CaptureSource>,
     /// What requests have to carry.
-    pub token: AccessToken,
-    /// One line for who has no token: where it is found.
-    pub token_hint: &'static str,
-    /// The names under which the address may be reached.
-    pub hosts: Hosts,
+    pub access: Access,
     /// Clocks.
     pub clock: Arc<dyn Clock>,
     /// Counts requests and downloads.
     pub metrics: WebMetrics,
-    /// Writes all metrics of the process in the `OpenMetrics` text format; must not block.
-    pub render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    /// Tells whether a span sent now would land on disk, else why not; must not block.
-    pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// What the process says about itself, here as on an admin port.
+    pub admin: Admin,
     /// Whether the captures held nothing when this process began, so that no download can be older than it.
     pub began_empty: bool,
     /// Bounds.

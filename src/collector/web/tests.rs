@@ -47,19 +47,21 @@ impl Server {
             pins: pins.clone(),
             describe: Arc::new(|| serde_json::json!({ "health": { "ready": true } })),
             is_stopped: Arc::new(move || state.load(Ordering::SeqCst)),
+            custody: Arc::new(|| Custody::Open),
             clear: Arc::new(|_| Ok(Cleared { chunks: 3, bytes: 512 })),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let context = WebContext {
             captures: vec![source],
-            token: AccessToken::new("secret").unwrap(),
-            token_hint: "the program prints it at its start",
-            hosts: Hosts::new(address, Vec::new()),
+            access: Access::Token {
+                token: AccessToken::new("secret").unwrap(),
+                hint: "the program prints it at its start",
+                hosts: Hosts::new(address, Vec::new()),
+            },
             clock,
             metrics: WebMetrics::default(),
-            render_metrics: Arc::new(|| "# EOF\n".to_owned()),
-            ready: Arc::new(|| Err("no disk".to_owned())),
+            admin: Admin { ready: Arc::new(|| Err("no disk".to_owned())), ..Admin::starting() },
             began_empty: true,
             limits,
         };

@@ -1,0 +1,49 @@
+//! Publishing the status: derived, written where that is worth a write, and told as events.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Client;
+use kube::api::{Api, Patch, PatchParams};
+use kube::core::PartialObjectMeta;
+use serde_json::json;
+
+use super::apply::FIELD_MANAGER;
+use super::error::VisitError;
+use super::events::Announcer;
+use super::status::{Visit, derive, transitions, worth_publishing};
+use crate::api::{API_VERSION, TraceCapture};
+use crate::ids::CaptureId;
+
+/// Derives the status of a visit and writes it where that is worth a write; then one event for each transition.
+///
+/// # Errors
+/// [`VisitError::Api`].
+///
+/// # Cancel safety
+/// A status that was written stays; an event may be lost.
+pub(super) async fn publish(
+    client: &Client,
+    announcer: &Announcer,
+    (id, meta): (&CaptureId, &ObjectMeta),
+    visit: &Visit<'_>,
+) -> Result<(), VisitError> {
+    let status = derive(visit);
+    if !worth_publishing(visit.previous, &status, visit.now) {
+        return Ok(());
+    }
+    let body = json!({
+        "apiVersion": API_VERSION,
+        "kind": "TraceCapture",
+        // The UID keeps the status of one object from its successor of the same name.
+        "metadata": { "name": id.name(), "namespace": id.namespace(), "uid": meta.uid },
+        "status": status,
+    });
+    let api: Api<PartialObjectMeta<TraceCapture>> = Api::namespaced(client.clone(), id.namespace());
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let answer = api.patch_status(id.name(), &params, &Patch::Apply(&body)).await;
+    answer.map_err(VisitError::api(format!("publish the status of `{id}`")))?;
+    // Told after it is written: a visit that is repeated would tell it again otherwise.
+    for transition in transitions(visit.previous, &status) {
+        announcer.announce((id, meta), &transition).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! The status of a capture: derived from what one visit saw, rounded, and compared with the one before.
+//!
+//! Everything here is pure. Nothing is remembered between visits but what the status itself says.
+//!
+//! # Invariants
+//! - All conditions are always there, each with the generation that it speaks of.
+//! - `Ready` is derived from what collectors report, never from what was applied.
+//! - A capture that does nothing gives the same status at every visit, byte for byte.
+//! - A status takes less than 8 KiB, whatever it was told by others.
+
+mod derive;
+mod figures;
+mod keeper;
+mod message;
+mod ready;
+mod receivers;
+mod round;
+mod scene;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod transitions;
+mod verdict;
+
+pub use derive::derive;
+pub use round::worth_publishing;
+pub use transitions::{Transition, transitions};
+
+use super::observed::Observed;
+use crate::api::{Reason, TraceCaptureStatus, ValidCapture};
+use crate::clock::Timestamp;
+
+/// What a status is derived from.
+#[derive(Debug, Clone, Copy)]
+pub struct Visit<'a> {
+    /// The namespace of the object.
+    pub namespace: &'a str,
+    /// The name of the object.
+    pub name: &'a str,
+    /// The generation of the object.
+    pub generation: Option<i64>,
+    /// The capture, or why nothing is made of the object.
+    pub capture: Result<&'a ValidCapture, &'a Refusal>,
+    /// What the API server and the collectors say.
+    pub observed: &'a Observed,
+    /// Whether everything that was built is applied; `Ok` also where nothing was tried.
+    pub applied: Result<(), &'a ApplyFailure>,
+    /// The wall time.
+    pub now: Timestamp,
+    /// The status that the object has.
+    pub previous: Option<&'a TraceCaptureStatus>,
+    /// The public base address of downloads, without a slash at the end.
+    pub public_url: Option<&'a str>,
+    /// Whether reconciling is paused.
+    pub paused: bool,
+}
+
+/// Why nothing is made of an object: it is unreadable or invalid, or its overlay or its claim cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason for the conditions.
+    pub reason: Reason,
+    /// What is wrong and where, for its author; the reason's next step is added.
+    pub message: String,
+}
+
+/// Why something that was built is not applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApplyFailure {
+    /// The reason for the conditions.
+    pub reason: Reason,
+    /// Which object, and what the API server said; the reason's next step is added.
+    pub message: String,
+}

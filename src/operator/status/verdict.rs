@@ -1,0 +1,56 @@
+//! What is said of one condition.
+
+use super::message;
+use crate::api::Reason;
+
+/// Status, reason and message of one condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// Whether it holds.
+    pub(super) holds: Holds,
+    /// Why.
+    pub(super) reason: Reason,
+    /// What, why and what next; one line within bounds.
+    pub(super) message: String,
+}
+
+/// Whether a condition holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holds {
+    Yes,
+    No,
+    Unknown,
+}
+
+impl Holds {
+    /// Returns the word in the status.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Yes => "True",
+            Self::No => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+impl Verdict {
+    /// Says that the condition holds; the reason's next step is added to `what`.
+    pub(super) fn yes(reason: Reason, what: &str) -> Self {
+        Self::new(Holds::Yes, reason, what, reason.next_step())
+    }
+
+    /// Says that it does not hold; the reason's next step is added to `what`.
+    pub(super) fn no(reason: Reason, what: &str) -> Self {
+        Self::new(Holds::No, reason, what, reason.next_step())
+    }
+
+    /// Says that it is not known; the reason's next step is added to `what`.
+    pub(super) fn unknown(reason: Reason, what: &str) -> Self {
+        Self::new(Holds::Unknown, reason, what, reason.next_step())
+    }
+
+    /// Says whether it holds, with a next step that fits this capture better than the reason's.
+    pub(super) fn new(holds: Holds, reason: Reason, what: &str, next: &str) -> Self {
+        Self { holds, reason, message: message::compose(what, next) }
+    }
+}

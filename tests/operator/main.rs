@@ -1,0 +1,12 @@
+//! The operator against an API server in this process: what it writes, when, and what it survives.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod crowd;
+mod end;
+mod fake;
+mod faults;
+mod leaders;
+mod permissions;
+mod site;
+mod steady;
