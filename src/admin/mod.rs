@@ -109,19 +109,19 @@ fn text(status: StatusCode, media_type: &'static str, body: String) -> Response<
 mod tests {
     use super::*;
 
-    fn check(method: Method, path: &str, status: u16, body: &str) {
+    fn check(method: &Method, path: &str, status: u16, body: &str) {
         let admin = Admin { live: Arc::new(|| Err("the keeper ended".to_owned())), ..Admin::starting() };
-        let response = admin.respond(&method, path);
+        let response = admin.respond(method, path);
         assert_eq!((response.status().as_u16(), response.body().as_str()), (status, body), "{method} {path}");
     }
 
     #[test]
     fn each_path_asks_its_own_question() {
-        check(Method::GET, "/livez", 503, "the keeper ended\n");
-        check(Method::HEAD, "/readyz", 503, "the process is starting\n");
-        check(Method::GET, "/metrics", 200, "# EOF\n");
-        check(Method::POST, "/livez", 405, "this can only be read\n");
-        check(Method::GET, "/metrics/x", 404, "here are `/livez`, `/readyz` and `/metrics`\n");
+        check(&Method::GET, "/livez", 503, "the keeper ended\n");
+        check(&Method::HEAD, "/readyz", 503, "the process is starting\n");
+        check(&Method::GET, "/metrics", 200, "# EOF\n");
+        check(&Method::POST, "/livez", 405, "this can only be read\n");
+        check(&Method::GET, "/metrics/x", 404, "here are `/livez`, `/readyz` and `/metrics`\n");
         assert_eq!(Admin::starting().answer(Endpoint::Live).status(), 200);
         let metrics = Admin::starting().answer(Endpoint::Metrics);
         assert_eq!(metrics.headers().get(CONTENT_TYPE).unwrap(), METRICS_TYPE);

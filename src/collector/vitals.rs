@@ -100,8 +100,8 @@ mod tests {
         drop(keeps);
         check(&vitals, Err("the keeper ended unexpectedly"), Err("the keeper ended unexpectedly"));
         let panicked = std::thread::spawn(move || {
-            let _writes = writes;
-            panic!("as a fault of ours would");
+            let panics = |_: &Beating| panic!("as a fault of ours would");
+            panics(&writes);
         });
         assert!(panicked.join().is_err());
         check(&vitals, Err("the appender ended unexpectedly"), Err("the appender ended unexpectedly"));

@@ -74,10 +74,7 @@ pub(super) enum Denied {
 ///
 /// Held as a keyed digest only, so it can neither be shown nor compared byte by byte.
 #[derive(Clone)]
-pub struct AccessToken {
-    key: hmac::Key,
-    digest: hmac::Tag,
-}
+pub struct AccessToken(Arc<(hmac::Key, hmac::Tag)>);
 
 /// The host names under which an address may be reached.
 ///
@@ -124,7 +121,7 @@ impl AccessToken {
     pub fn new(secret: &str) -> Result<Self, Unspecified> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())?;
         let digest = hmac::sign(&key, secret.as_bytes());
-        Ok(Self { key, digest })
+        Ok(Self(Arc::new((key, digest))))
     }
 
     /// Draws a token; its text is shown to the user once.
@@ -141,8 +138,8 @@ impl AccessToken {
 
     /// Returns who the request comes from, `None` where it carries no valid token; in constant time.
     pub(super) fn admit(&self, headers: &HeaderMap) -> Option<Principal> {
-        let given = bearer(headers)?;
-        hmac::verify(&self.key, given, self.digest.as_ref()).is_ok().then_some(Principal("token"))
+        let (given, (key, digest)) = (bearer(headers)?, &*self.0);
+        hmac::verify(key, given, digest.as_ref()).is_ok().then_some(Principal("token"))
     }
 }
 

@@ -232,9 +232,8 @@ impl App {
 /// Refuses what is in other hands than ours, and spans where the capture hands none out.
 fn check_custody(source: &CaptureSource, resource: &Resource, method: &Method) -> Result<(), Problem> {
     let holds_spans = match resource {
-        Resource::Summary => return Ok(()),
         Resource::Chunks if method == Method::DELETE => false,
-        Resource::Chunks => return Ok(()),
+        Resource::Summary | Resource::Chunks => return Ok(()),
         Resource::Bundle | Resource::Manifest | Resource::Chunk(_) | Resource::Trace(_) => true,
     };
     match (source.custody)() {
