@@ -9,7 +9,7 @@ use futures::FutureExt as _;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::runtime::wait::{Condition, await_condition, conditions};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::Serialize;
@@ -17,6 +17,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tracecapture::api::{TraceCapture, crd_yaml};
+
+use crate::samples::api_of;
 
 /// Longer than anything takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
@@ -84,6 +86,23 @@ impl Cluster {
     /// Creates a capture; the spec is YAML.
     pub(crate) async fn create(&self, name: &str, spec: &str) -> TraceCapture {
         self.try_create(name, spec).await.unwrap()
+    }
+
+    /// Changes fields of a capture as `kubectl patch --type merge` does.
+    pub(crate) async fn merge(&self, name: &str, change: Value) -> TraceCapture {
+        self.api().patch(name, &PatchParams::default(), &Patch::Merge(change)).await.unwrap()
+    }
+
+    /// Applies an object of the namespace on the server, as a field manager that forces nothing.
+    pub(crate) async fn apply(&self, manager: &str, object: &Value) -> DynamicObject {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        api_of(self, object).patch(name, &PatchParams::apply(manager), &Patch::Apply(object)).await.unwrap()
+    }
+
+    /// Changes fields of an object of the namespace, whoever owns them.
+    pub(crate) async fn patch(&self, object: &Value, change: &Value) -> DynamicObject {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        api_of(self, object).patch(name, &PatchParams::default(), &Patch::Merge(change)).await.unwrap()
     }
 
     pub(crate) async fn try_create(&self, name: &str, spec: &str) -> kube::Result<TraceCapture> {

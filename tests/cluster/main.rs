@@ -5,12 +5,20 @@
 //! resource definition is installed once and stays. Nothing sleeps: what is waited for is
 //! watched, or looked at again and again, until a deadline.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::print_stderr, reason = "the log of a process, shown where a test fails")]
 #![expect(clippy::disallowed_methods, reason = "the tests read their environment and keep files of their own")]
 
 #[path = "../support/captures.rs"]
 mod captures;
 
+mod audit;
 mod cluster;
 mod definition;
+mod deletion;
 mod kubectl;
+mod leaders;
+mod operator;
+mod rights;
+mod samples;
+mod steady;
 mod verdicts;

@@ -1,0 +1,153 @@
+//! The real operator as a process, with the rights of `config/rbac` and no others.
+
+use std::fs::{self, File};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{interval, timeout};
+
+use crate::cluster::{Cluster, PATIENCE};
+use crate::rights;
+
+/// The image of collector pods. It is never pulled: where there are nodes, pods say that it cannot be.
+pub(crate) const IMAGE: &str = "tracecapture.invalid/tracecapture:test";
+
+/// Lines of the log that are shown where a test fails.
+const SHOWN_LINES: usize = 40;
+
+/// A running operator; dropped, it is killed.
+pub(crate) struct Operator {
+    child: Child,
+    dir: TempDir,
+    admin: String,
+}
+
+impl Operator {
+    /// Starts an operator that watches the namespace of the test and is installed there, too.
+    pub(crate) async fn start(cluster: &Cluster, identity: &str) -> Self {
+        Self::start_with(cluster, identity, &[]).await
+    }
+
+    /// Starts it with further flags, and waits until it takes part in the election.
+    pub(crate) async fn start_with(cluster: &Cluster, identity: &str, flags: &[&str]) -> Self {
+        rights::grant(cluster).await;
+        let dir = tempfile::tempdir().unwrap();
+        let kubeconfig = dir.path().join("kubeconfig");
+        fs::write(&kubeconfig, rights::kubeconfig(cluster).await).unwrap();
+        let namespace = &*cluster.namespace;
+        let child = Command::new(env!("CARGO_BIN_EXE_tracecapture"))
+            .args(["operator", "--image", IMAGE, "--namespace", namespace, "--watch-namespace", namespace])
+            .args(["--identity", identity, "--admin-listen", "127.0.0.1:0", "--revisit-seconds", "5"])
+            .args(["--collector-url", "http://127.0.0.1:1"])
+            .args(flags)
+            .env("KUBECONFIG", kubeconfig)
+            .stdin(Stdio::null())
+            .stderr(File::create(dir.path().join("log")).unwrap())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut operator = Self { child, dir, admin: String::new() };
+        let started = eventually("the operator starts", async || {
+            assert!(operator.child.try_wait().unwrap().is_none(), "it ended: {}", operator.log());
+            operator.lines().into_iter().find(|line| line["message"] == "operator started")
+        });
+        operator.admin = started.await["admin"].as_str().unwrap().to_owned();
+        operator
+    }
+
+    /// Returns what it logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap()
+    }
+
+    /// Returns the whole lines of its log.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Asks its admin port.
+    pub(crate) async fn ask(&self, path: &str) -> (u16, String) {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: operator\r\nconnection: close\r\n\r\n");
+        exchange(&self.admin, &request).await.unwrap()
+    }
+
+    /// Returns the sum of a metric over its labels.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let (_, text) = self.ask("/metrics").await;
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let named = lines.filter(|line| line.split(['{', ' ']).next() == Some(name));
+        named.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+
+    pub(crate) async fn until_leading(&self) {
+        eventually("it leads", async || (self.metric("tracecapture_operator_leader").await > 0.0).then_some(())).await;
+    }
+
+    /// Waits until it has visited so often more.
+    pub(crate) async fn until_visits(&self, n_more: u32) {
+        let name = "tracecapture_operator_reconciles_total";
+        let before = self.metric(name).await;
+        let enough = async || (self.metric(name).await >= before + f64::from(n_more)).then_some(());
+        eventually("it visits", enough).await;
+    }
+
+    /// Ends it as the kubelet does, and checks that it ended well and was never refused anything.
+    pub(crate) async fn end(mut self) {
+        let status = self.signal("TERM").await;
+        assert!(status.success(), "{status}: {}", self.log());
+        let log = self.log();
+        for word in ["panicked", "forbidden", "Forbidden"] {
+            assert!(!log.contains(word), "{word} in {log}");
+        }
+    }
+
+    /// Ends it at once, as the loss of a node does.
+    pub(crate) async fn kill(mut self) {
+        self.signal("KILL").await;
+    }
+
+    async fn signal(&mut self, signal: &str) -> ExitStatus {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().await.unwrap().success());
+        timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap()
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("the log of the operator ends:\n{}", lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n"));
+        }
+    }
+}
+
+/// Looks again and again until there is something to see.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let mut pulse = interval(Duration::from_millis(100));
+    let found = timeout(PATIENCE, async {
+        loop {
+            pulse.tick().await;
+            if let Some(found) = look().await {
+                return found;
+            }
+        }
+    });
+    found.await.unwrap_or_else(|_| panic!("not in time: {what}"))
+}
+
+/// Sends a request that asks to close the connection, and returns the status and the body.
+pub(crate) async fn exchange(address: &str, request: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    Ok((head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned()))
+}
