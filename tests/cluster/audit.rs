@@ -17,7 +17,6 @@ pub(crate) struct Request {
     pub(crate) verb: String,
     /// Group, resource and subresource, such as `apps/statefulsets` or `/pods`.
     pub(crate) resource: String,
-    pub(crate) name: String,
     pub(crate) code: i64,
 }
 
@@ -32,7 +31,6 @@ impl Request {
         Self {
             verb: event["verb"].as_str().unwrap().to_owned(),
             resource: subresource.map_or_else(|| resource.clone(), |sub| format!("{resource}/{sub}")),
-            name: part("name").to_owned(),
             code: event["responseStatus"]["code"].as_i64().unwrap_or_default(),
         }
     }

@@ -2,14 +2,15 @@
 
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, resume_unwind};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::{Condition, await_condition, conditions};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::Serialize;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tracecapture::api::{TraceCapture, crd_yaml};
 
+use crate::operator::eventually;
 use crate::samples::api_of;
 
 /// Longer than anything takes on a busy machine.
@@ -29,8 +31,14 @@ pub(crate) const DEFINITION: &str = "tracecaptures.tracecapture.dev";
 /// Who applies what the tests need.
 pub(crate) const MANAGER: &str = "tracecapture-tests";
 
+/// What marks objects of a test that no namespace takes along; its value is the test's namespace.
+pub(crate) const CLUSTER_WIDE_LABEL: &str = "tracecapture.dev/test";
+
 /// Set once the definition is installed.
 static INSTALLED: OnceLock<()> = OnceLock::new();
+
+/// Held by each test; exclusively by those that would disturb the others.
+static SHARED: RwLock<()> = RwLock::new(());
 
 /// A cluster as its administrator sees it, and a namespace in it.
 #[derive(Clone)]
@@ -41,6 +49,25 @@ pub(crate) struct Cluster {
 
 /// Runs a test in a namespace of its own.
 pub(crate) fn on_cluster(test: impl AsyncFnOnce(Cluster)) {
+    let _guard = SHARED.read().unwrap_or_else(PoisonError::into_inner);
+    run(test);
+}
+
+/// Runs a test while no other one runs: it changes the definition, or acts in every namespace.
+pub(crate) fn alone_on_cluster(test: impl AsyncFnOnce(Cluster)) {
+    let _guard = SHARED.write().unwrap_or_else(PoisonError::into_inner);
+    run(async |cluster| {
+        let captures: Api<TraceCapture> = Api::all(cluster.client.clone());
+        eventually("no other captures are there", async || {
+            let found = captures.list_metadata(&ListParams::default()).await.unwrap();
+            found.items.is_empty().then_some(())
+        })
+        .await;
+        test(cluster).await;
+    });
+}
+
+fn run(test: impl AsyncFnOnce(Cluster)) {
     assert!(std::env::var_os("KUBECONFIG").is_some(), "KUBECONFIG names no cluster: run `tests/cluster/run`");
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     INSTALLED.get_or_init(|| runtime().block_on(async { install(&Client::try_default().await.unwrap()).await }));
@@ -71,6 +98,13 @@ impl Cluster {
     }
 
     async fn leave(self) {
+        let marked = ListParams::default().labels(&format!("{CLUSTER_WIDE_LABEL}={}", self.namespace));
+        let (roles, bindings): (Api<ClusterRole>, Api<ClusterRoleBinding>) =
+            (Api::all(self.client.clone()), Api::all(self.client.clone()));
+        let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
+        roles.delete_collection(&DeleteParams::default(), &marked).await.unwrap();
+        bindings.delete_collection(&DeleteParams::default(), &marked).await.unwrap();
+        volumes.delete_collection(&DeleteParams::default(), &marked).await.unwrap();
         let namespaces: Api<Namespace> = Api::all(self.client);
         namespaces.delete(&self.namespace, &DeleteParams::background()).await.unwrap();
     }
@@ -81,6 +115,12 @@ impl Cluster {
         K: Resource<Scope = NamespaceResourceScope, DynamicType: Default>,
     {
         Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Tells whether pods can run here, and so whether somebody else writes what becomes of them.
+    pub(crate) async fn has_nodes(&self) -> bool {
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        !nodes.list(&ListParams::default().limit(1)).await.unwrap().items.is_empty()
     }
 
     /// Creates a capture; the spec is YAML.
@@ -122,6 +162,20 @@ where
             panic!("`{name}` does not come to this: {what}; it is {seen}")
         }
     }
+}
+
+/// Waits until a condition of a capture has a reason, and returns what it says.
+pub(crate) async fn until_reason(cluster: &Cluster, name: &str, condition: &str, reason: &str) -> String {
+    // Also an object that is no capture of this version has a status.
+    let api = api_of(cluster, &capture_json(name, "{}"));
+    let find = |object: &DynamicObject| {
+        let conditions = object.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let is_meant = |found: &Value| found["type"] == condition && found["reason"] == reason;
+        conditions.into_iter().find(is_meant).and_then(|found| Some(found["message"].as_str()?.to_owned()))
+    };
+    let what = format!("{condition} has the reason {reason}");
+    let is_told = |object: Option<&DynamicObject>| object.and_then(find).is_some();
+    find(&until(&api, name, &what, is_told).await.unwrap()).unwrap()
 }
 
 /// Returns a capture of which only the API server knows whether it is one.

@@ -12,7 +12,10 @@
 mod captures;
 
 mod audit;
+mod bad_input;
 mod cluster;
+mod collector;
+mod contract;
 mod definition;
 mod deletion;
 mod kubectl;

@@ -11,11 +11,15 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{interval, timeout};
 
+use crate::audit;
 use crate::cluster::{Cluster, PATIENCE};
-use crate::rights;
+use crate::rights::{self, Scope};
 
 /// The image of collector pods. It is never pulled: where there are nodes, pods say that it cannot be.
 pub(crate) const IMAGE: &str = "tracecapture.invalid/tracecapture:test";
+
+/// What an operator tries to read and does without where it may not: it has no rights beyond its namespaces.
+const ALSO_WITHOUT: [&str; 2] = ["apiextensions.k8s.io/customresourcedefinitions", "storage.k8s.io/storageclasses"];
 
 /// Lines of the log that are shown where a test fails.
 const SHOWN_LINES: usize = 40;
@@ -25,25 +29,27 @@ pub(crate) struct Operator {
     child: Child,
     dir: TempDir,
     admin: String,
+    cluster: Cluster,
 }
 
 impl Operator {
     /// Starts an operator that watches the namespace of the test and is installed there, too.
     pub(crate) async fn start(cluster: &Cluster, identity: &str) -> Self {
-        Self::start_with(cluster, identity, &[]).await
+        Self::start_in(cluster, Scope::Namespace, identity, &[]).await
     }
 
-    /// Starts it with further flags, and waits until it takes part in the election.
-    pub(crate) async fn start_with(cluster: &Cluster, identity: &str, flags: &[&str]) -> Self {
-        rights::grant(cluster).await;
+    /// Starts it with a scope and further flags.
+    pub(crate) async fn start_in(cluster: &Cluster, scope: Scope, identity: &str, flags: &[&str]) -> Self {
+        rights::grant(cluster, scope).await;
         let dir = tempfile::tempdir().unwrap();
         let kubeconfig = dir.path().join("kubeconfig");
         fs::write(&kubeconfig, rights::kubeconfig(cluster).await).unwrap();
         let namespace = &*cluster.namespace;
+        let watched: &[&str] = if scope == Scope::Namespace { &["--watch-namespace", namespace] } else { &[] };
         let child = Command::new(env!("CARGO_BIN_EXE_tracecapture"))
-            .args(["operator", "--image", IMAGE, "--namespace", namespace, "--watch-namespace", namespace])
-            .args(["--identity", identity, "--admin-listen", "127.0.0.1:0", "--revisit-seconds", "5"])
-            .args(["--collector-url", "http://127.0.0.1:1"])
+            .args(["operator", "--image", IMAGE, "--namespace", namespace, "--identity", identity])
+            .args(["--admin-listen", "127.0.0.1:0", "--revisit-seconds", "5"])
+            .args(watched)
             .args(flags)
             .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::null())
@@ -51,7 +57,7 @@ impl Operator {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut operator = Self { child, dir, admin: String::new() };
+        let mut operator = Self { child, dir, admin: String::new(), cluster: cluster.clone() };
         let started = eventually("the operator starts", async || {
             assert!(operator.child.try_wait().unwrap().is_none(), "it ended: {}", operator.log());
             operator.lines().into_iter().find(|line| line["message"] == "operator started")
@@ -104,6 +110,8 @@ impl Operator {
         for word in ["panicked", "forbidden", "Forbidden"] {
             assert!(!log.contains(word), "{word} in {log}");
         }
+        let refused = audit::refused(&self.cluster);
+        assert!(refused.iter().all(|(verb, what)| verb == "get" && ALSO_WITHOUT.contains(&&**what)), "{refused:?}");
     }
 
     /// Ends it at once, as the loss of a node does.

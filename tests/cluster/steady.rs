@@ -102,7 +102,8 @@ fn drift_is_repaired_and_what_others_own_stays() {
             let api = api_of(&cluster, &foreign);
             let ours = until(&api, name, "it is made", |child: Option<&DynamicObject>| child.is_some()).await.unwrap();
             cluster.apply("somebody-else", &foreign).await;
-            cluster.patch(&foreign, &drift).await;
+            let drifted = cluster.patch(&foreign, &drift).await;
+            assert!(pointers(&drift).iter().any(|at| drifted.data.pointer(at) != ours.data.pointer(at)), "{drift}");
             let is_whole = |found: Option<&DynamicObject>| {
                 found.is_some_and(|found| {
                     let is_ours = pointers(&drift).iter().all(|at| found.data.pointer(at) == ours.data.pointer(at));
