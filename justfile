@@ -25,9 +25,17 @@ crash:
 interop:
     tests/interop/run
 
+# Tiny, full and read-only file systems under the release binary, where mounting is allowed.
+volumes:
+    tests/interop/volumes
+
 # The performance figures of this machine; workloads such as `B1 B4`, default all.
 load *workloads:
     benches/run-load {{ workloads }}
+
+# Fuzzes `otlp_protobuf`, `otlp_json` or `archive` (needs a nightly compiler and cargo-fuzz).
+fuzz target seconds="300":
+    fuzz/run {{ target }} {{ seconds }}
 
 # Writes the custom resource definition anew.
 crd:

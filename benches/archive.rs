@@ -137,7 +137,7 @@ fn plan_retention_over_10_000_chunks(bencher: Bencher<'_, '_>) {
         max_age: Some(Duration::from_mins(150)),
         clear_before: None,
         headroom: 50_000_000,
-        free_bytes: None,
+        volume: None,
     };
     let now = name(10_000).started();
     bencher.bench(|| plan(black_box(&inventory), &BTreeSet::new(), &limits, now));

@@ -70,7 +70,7 @@ fn a_faulty_capture_gets_every_fault_at_once_by_line() {
   line 9: spec.chunk.maxbytes: is not a field: did you mean `maxBytes`?
   line 10: spec.chunk.maxAgeSeconds: expected a whole number, found the text `60`
   line 12: spec.retention.maxBytes: write a whole number of bytes from 20Ki to 1P, such as `1G`
-  line 13: spec.sampling: is not a field: write `chunk`, `collector`, `durability`, `receiver`, `recovery`, `retention`, `signals`, `state` or `storage`
+  line 13: spec.sampling: is not a field: write `chunk`, `collector`, `download`, `durability`, `endTime`, `receiver`, `recovery`, `retention`, `signals`, `state`, `stopAfterSeconds` or `storage`
 ",
     );
 }
@@ -89,9 +89,19 @@ fn what_is_no_capture_is_said_in_one_fault() {
     );
     check_invalid(
         "apiVersion: apps/v1\nkind: Deployment\nspec: {replicas: 1}\n",
-        "2 faults
+        "4 faults
+  metadata: is required and missing
   line 1: apiVersion: write `tracecapture.dev/v1alpha1`, the only one that is read here
   line 2: kind: write `TraceCapture`, the only one that is read here
+  line 3: spec.replicas: is not a field: write `chunk`, `collector`, `download`, `durability`, `endTime`, `receiver`, `recovery`, `retention`, `signals`, `state`, `stopAfterSeconds` or `storage`
+",
+    );
+    check_invalid(
+        "apiVersion: 1\nkind: TraceCapture\nmetadata: {name: A}\nspec: {state: Idle}\n",
+        "3 faults
+  line 1: apiVersion: write `tracecapture.dev/v1alpha1`, the only one that is read here
+  line 3: metadata.name: the name must be a DNS label: 1 to 63 of a-z, 0-9 and `-`, with a letter or digit at both ends
+  line 4: spec.state: `Idle` is not known here: write `Running` or `Stopped`
 ",
     );
     check_invalid(

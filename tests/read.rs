@@ -301,6 +301,17 @@ fn a_bomb_names_the_flag() {
 }
 
 #[test]
+fn a_bomb_of_zeros_is_no_tar() {
+    let limits = Limits { max_line_bytes: 1 << 20, ..Limits::default() };
+    let zeros = vec![0; 4 << 20];
+    check_limit(&zstd::stream::encode_all(&zeros[..], 1).unwrap(), &limits, "--max-line-bytes");
+    check_limit(&gzip(&"\0".repeat(4 << 20)), &limits, "--max-line-bytes");
+    // As tar writes it: two blocks of zeros, filled up to a record of twenty.
+    let empty = zstd::stream::encode_all(&zeros[..10_240], 1).unwrap();
+    assert!(matches!(read_with(&empty, &limits), Err(ReadError::CompressedTar(_))));
+}
+
+#[test]
 fn frames_that_compress_well_are_no_bomb() {
     let name = "\u{1}".repeat(10 << 20);
     let span = Span { name: &name, ..SPAN };

@@ -409,6 +409,17 @@ Gaps of 60 s and more without a span
 }
 
 #[test]
+fn a_clock_that_is_not_set_is_told_apart() {
+    let text = lines(&[0, 1]) + &SPAN.line().replace("1795255200000000000", "7000000000");
+    let (code, stdout, _) = run(&["stats", "-"], text.as_bytes());
+    let (headline, rest) = stdout.split_once('\n').unwrap();
+    assert_eq!(headline, "3 spans, 2 services, 2 operations, 2026-11-21T10:00:00Z to 2026-11-21T10:00:10.003Z (10.0s)");
+    assert!(rest.contains("note: 1 spans have times before 2000 or after 2099"), "{rest}");
+    assert!(!rest.contains("Gaps"), "{rest}");
+    assert_eq!(code, 0);
+}
+
+#[test]
 fn hostile_names_do_not_reach_the_terminal() {
     let hostile = Span { service: "\u{1b}]0;pwned\u{7}", name: "a|b\u{202e}<script>\r\n", ..SPAN };
     for args in [["stats", "-", "-otext"], ["stats", "-", "-omarkdown"]] {

@@ -3,6 +3,8 @@
 //! Names and labels of these objects are for ever: another name would be another object,
 //! and the volume or the pods of a running capture would be left behind.
 
+use std::fmt::Write as _;
+
 use ring::digest::{SHA256, digest};
 
 use crate::ids::CaptureId;
@@ -92,8 +94,11 @@ pub fn shortened(name: &str, max_len: usize) -> String {
     if name.len() <= max_len {
         return name.to_owned();
     }
-    let digest: String =
-        digest(&SHA256, name.as_bytes()).as_ref().iter().take(DIGEST_DIGITS / 2).map(|b| format!("{b:02x}")).collect();
+    let digest = digest(&SHA256, name.as_bytes());
+    let digest = digest.as_ref().iter().take(DIGEST_DIGITS / 2).fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    });
     let head: String = name.chars().take(max_len.saturating_sub(DIGEST_DIGITS + 1)).collect();
     format!("{}-{digest}", head.trim_end_matches('-'))
 }

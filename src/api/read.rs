@@ -26,14 +26,20 @@ pub fn parse(text: &str) -> Result<ValidCapture, Vec<Fault>> {
     let document = read_document(text).map_err(|fault| vec![fault])?;
     let mut lines = BTreeMap::new();
     let object = document.into_json("", &mut lines);
-    let result = check_type(&object).and_then(|()| check(object));
-    result.map_err(|mut faults| {
-        for fault in &mut faults {
-            fault.line = line_of(&fault.path, &lines);
+    let mut faults = type_faults(&object)?;
+    match check(object) {
+        Ok(capture) if faults.is_empty() => return Ok(capture),
+        Ok(_) => {}
+        Err(mut others) => {
+            others.retain(|other| faults.iter().all(|known| known.path != other.path));
+            faults.append(&mut others);
         }
-        faults.sort_by_key(|fault| fault.line);
-        faults
-    })
+    }
+    for fault in &mut faults {
+        fault.line = line_of(&fault.path, &lines);
+    }
+    faults.sort_by_key(|fault| fault.line);
+    Err(faults)
 }
 
 /// A YAML value with the line it stands on.
@@ -173,17 +179,17 @@ fn not_yaml(error: &serde_saphyr::Error) -> Fault {
     Fault { path: String::new(), message, line: location.map(|location| location.line()) }
 }
 
-/// Checks what kind of object this is, before anything else is said about it.
-fn check_type(object: &Value) -> Result<(), Vec<Fault>> {
+/// Finds what is wrong with `apiVersion` and `kind`; an error where there is no object to look at any further.
+fn type_faults(object: &Value) -> Result<Vec<Fault>, Vec<Fault>> {
     let Some(members) = object.as_object() else {
         return Err(vec![Fault::new("", format!("is not an object: write a `{KIND}` with `apiVersion` and `kind`"))]);
     };
-    let faults: Vec<Fault> = [("apiVersion", API_VERSION), ("kind", KIND)]
+    let faults = [("apiVersion", API_VERSION), ("kind", KIND)]
         .into_iter()
         .filter(|&(field, wanted)| members.get(field).and_then(Value::as_str) != Some(wanted))
         .map(|(field, wanted)| Fault::new(field, format!("write `{wanted}`, the only one that is read here")))
         .collect();
-    if faults.is_empty() { Ok(()) } else { Err(faults) }
+    Ok(faults)
 }
 
 /// Returns the line of `path`, or of the nearest that holds it where the file does not have it.

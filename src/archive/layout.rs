@@ -16,6 +16,9 @@ use super::fs::Fs;
 use super::name::{CHUNKS_DIR, ChunkName, ChunkState, QUARANTINE_DIR};
 use crate::ids::WriterId;
 
+/// What a lock file's name begins with; the writer's id follows.
+const LOCK_PREFIX: &str = ".lock-";
+
 /// What a copy under way begins with.
 const COPY: &str = ".copy-";
 
@@ -105,7 +108,16 @@ pub fn chunk_path(data_dir: &Path, chunk: &ChunkName, state: ChunkState) -> Path
 
 /// Returns the path of a writer's lock file.
 pub fn lock_path(data_dir: &Path, writer: &WriterId) -> PathBuf {
-    data_dir.join(format!(".lock-{writer}"))
+    data_dir.join(format!("{LOCK_PREFIX}{writer}"))
+}
+
+/// Counts the writers that ever opened the directory: each of them leaves its lock file there.
+///
+/// # Errors
+/// What the operating system says.
+pub fn count_writers(fs: &dyn Fs, data_dir: &Path) -> io::Result<usize> {
+    let names = fs.list(data_dir)?;
+    Ok(names.iter().filter(|name| name.as_encoded_bytes().starts_with(LOCK_PREFIX.as_bytes())).count())
 }
 
 /// Returns the path of a writer's reserve.

@@ -175,7 +175,7 @@ impl World {
         self.fs.mend();
         let inventory = Catalog::new(Path::new(DATA)).read(&self.fs).unwrap();
         let max_bytes = inventory.total_bytes() - inventory.total_bytes() / 4;
-        let limits = Limits { max_bytes, max_age: None, clear_before: None, headroom: 0, free_bytes: None };
+        let limits = Limits { max_bytes, max_age: None, clear_before: None, headroom: 0, volume: None };
         let evictions = retention::plan(&inventory, &BTreeSet::new(), &limits, NOW);
         for eviction in &evictions {
             let Target::Chunk(name) = &eviction.target else { continue };

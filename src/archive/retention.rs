@@ -26,9 +26,20 @@ pub struct Limits {
     pub clear_before: Option<Timestamp>,
     /// How long a chunk may become: so much is kept free for the next one.
     pub headroom: u64,
-    /// What the volume has left, in bytes, where a volume smaller than `max_bytes` shall count;
-    /// `None` where others fill the same volume and our chunks would only make room for them.
-    pub free_bytes: Option<u64>,
+    /// The volume, which may be smaller than `max_bytes`; `None` where it shall not count.
+    pub volume: Option<VolumeLimits>,
+}
+
+/// What retention keeps to on a volume that is short of room. All in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VolumeLimits {
+    /// What the volume has left.
+    pub free: u64,
+    /// What it is to have left at the least, besides what chunks in progress may grow by.
+    pub keep_free: u64,
+    /// How much of ours stays at the least: others may be what fills the volume, and our chunks
+    /// would only make room for them.
+    pub keep_ours: u64,
 }
 
 /// Why something goes.
@@ -92,8 +103,13 @@ impl Cause {
 /// pins bounds them in time. A wall clock that was set back makes every chunk young, which
 /// stops the age limit and nothing else.
 pub fn plan(inventory: &Inventory, pinned: &BTreeSet<ChunkName>, limits: &Limits, now: Timestamp) -> Vec<Eviction> {
-    let mut over_limit = used(inventory, limits).saturating_add(limits.headroom).saturating_sub(limits.max_bytes);
-    let mut over_volume = limits.free_bytes.map_or(0, |free| limits.headroom.saturating_sub(free));
+    let growth = growth(inventory, limits);
+    let mut left = inventory.total_bytes();
+    let needed = left.saturating_add(growth).saturating_add(limits.headroom);
+    let mut over_limit = needed.saturating_sub(limits.max_bytes);
+    let (mut over_volume, keep_ours) = limits.volume.map_or((0, 0), |volume| {
+        (volume.keep_free.saturating_add(growth).saturating_sub(volume.free), volume.keep_ours)
+    });
     let mut evictions = Vec::new();
     for candidate in oldest_first(inventory) {
         let (name, len) = candidate.name_and_len();
@@ -103,7 +119,7 @@ pub fn plan(inventory: &Inventory, pinned: &BTreeSet<ChunkName>, limits: &Limits
             () if is_cleared => Cause::Clear,
             () if is_old => Cause::Age,
             () if over_limit > 0 => Cause::Size,
-            () if over_volume > 0 => Cause::Volume,
+            () if over_volume > 0 && left > keep_ours => Cause::Volume,
             () => continue,
         };
         let target = match candidate {
@@ -111,6 +127,7 @@ pub fn plan(inventory: &Inventory, pinned: &BTreeSet<ChunkName>, limits: &Limits
             Candidate::Chunk(chunk) => Target::Chunk(chunk.name.clone()),
             Candidate::Quarantined(file) => Target::Quarantined(file.file_name.clone()),
         };
+        left = left.saturating_sub(len);
         over_limit = over_limit.saturating_sub(len);
         over_volume = over_volume.saturating_sub(len);
         evictions.push(Eviction { target, len, cause });
@@ -167,15 +184,15 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// Returns the bytes that the directory takes, or soon will.
-fn used(inventory: &Inventory, limits: &Limits) -> u64 {
+/// Returns by how many bytes the directory may grow before the next chunk is begun.
+fn growth(inventory: &Inventory, limits: &Limits) -> u64 {
     let may_grow = |chunk: &Chunk| match chunk.state {
         ChunkState::InProgress => limits.headroom.saturating_sub(chunk.len),
         // Recovery makes a copy before it removes the orphan.
         ChunkState::Recovering => chunk.len,
         ChunkState::Sealed => 0,
     };
-    inventory.chunks.iter().map(may_grow).fold(inventory.total_bytes(), u64::saturating_add)
+    inventory.chunks.iter().map(may_grow).fold(0, u64::saturating_add)
 }
 
 /// Returns what may go, in the order in which it goes: a chunk before its quarantined bytes.
@@ -192,8 +209,7 @@ mod tests {
     use crate::archive::fs::RealFs;
     use crate::archive::testing::chunk;
 
-    const LIMITS: Limits =
-        Limits { max_bytes: 500, max_age: None, clear_before: None, headroom: 100, free_bytes: None };
+    const LIMITS: Limits = Limits { max_bytes: 500, max_age: None, clear_before: None, headroom: 100, volume: None };
 
     /// Chunks of 100 bytes, one per second, the youngest in progress.
     fn inventory(n_sealed: u64) -> Inventory {
@@ -249,8 +265,15 @@ mod tests {
 
     #[test]
     fn a_volume_smaller_than_the_limit_counts_where_asked_to() {
-        let limits = Limits { free_bytes: Some(0), ..LIMITS };
-        check(&inventory(2), &[], limits, at(9), &[(0, Cause::Volume)]);
+        let short =
+            |free, keep_ours| Limits { volume: Some(VolumeLimits { free, keep_free: 100, keep_ours }), ..LIMITS };
+        // The chunk in progress grows by 90, and the next one is to find 100.
+        check(&inventory(2), &[], short(190, 0), at(9), &[]);
+        check(&inventory(2), &[], short(189, 0), at(9), &[(0, Cause::Volume)]);
+        check(&inventory(2), &[], short(0, 0), at(9), &[(0, Cause::Volume), (1, Cause::Volume)]);
+        // Of 210 bytes a hundred and some are ours to keep, whoever fills the volume.
+        check(&inventory(2), &[], short(0, 110), at(9), &[(0, Cause::Volume)]);
+        check(&inventory(2), &[], short(0, 210), at(9), &[]);
     }
 
     #[test]

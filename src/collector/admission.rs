@@ -72,6 +72,11 @@ impl Permit {
         self.budget.used().saturating_add(more) <= self.limit_with(more)
     }
 
+    /// Tells whether this request alone, with `more` bytes, would be beyond the budget: then retrying never helps.
+    pub fn outgrows(&self, more: usize) -> bool {
+        self.bytes.saturating_add(to_u64(more)) > self.limit_with(to_u64(more))
+    }
+
     /// Sets what the request holds, to either side: for memory that is already there or gone.
     pub fn settle(&mut self, bytes: usize) {
         let bytes = to_u64(bytes);
@@ -127,6 +132,15 @@ mod tests {
         assert_eq!((budget.used(), permit.has_room_for(1)), (150, false));
         permit.settle(10);
         assert_eq!((budget.used(), permit.has_room_for(90)), (10, true));
+    }
+
+    #[test]
+    fn a_request_that_is_too_large_alone_is_told_apart_from_one_that_comes_at_a_bad_time() {
+        let budget = Budget::default();
+        let (mut one, mut other) = (budget.permit(100), budget.permit(100));
+        one.grow(60).unwrap();
+        assert_eq!((other.grow(50), other.outgrows(50)), (Err(Overloaded), false));
+        assert_eq!((one.grow(41), one.outgrows(41)), (Err(Overloaded), true));
     }
 
     #[test]

@@ -14,7 +14,12 @@ use super::outcome::{Outcome, Refusal};
 use super::status_proto::{Detail, partial_json, partial_protobuf, status_json, status_protobuf};
 use crate::otlp::Encoding;
 
-/// The longest message in an answer; far below the 4 MiB that clients read.
+/// The longest message in an answer, in bytes.
+///
+/// It is all that a request can make long, so an answer is bounded before it is made: in the longest form a
+/// few KiB, far below the 4 MiB that an answer may have, and below the 8 KiB of headers that gRPC clients read.
+///
+/// Source: OTLP specification 1.11.0, "OTLP/gRPC Response", "OTLP/HTTP Response".
 const MAX_MESSAGE_LEN: usize = 1024;
 
 /// Status codes of gRPC, as numbered in its `statuscodes.md`.

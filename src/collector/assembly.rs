@@ -19,19 +19,21 @@ use super::controls::Controls;
 use super::describe::{LastStored, Sources};
 use super::health::{Health, StorageHealth};
 use super::intake::Intake;
-use super::keeper::{self, Keeper};
+use super::keeper::Keeper;
 use super::queue::{QueueSender, queue};
 use super::server::{ConnectionLimits, Receiver};
-use super::vitals::{Draining, Vitals, pulse};
+use super::serving::{self, Site};
+use super::share::Share;
+use super::vitals::{Draining, Pulse, Vitals, pulse};
 use super::wake::{Waker, wake};
-use super::web::{self, Access, CaptureSource, Custody, WebContext, WebLimits};
+use super::web::{self, Access};
 use crate::admin::Admin;
-use crate::archive::bundle::{Bundles, Pins};
+use crate::archive::bundle::Pins;
 use crate::archive::committed::Committed;
 use crate::archive::fs::{Fs, Lock, LockError, is_full};
 use crate::archive::layout::{self, Step, Unfit};
 use crate::clock::Clock;
-use crate::ids::{CaptureId, Incarnation};
+use crate::ids::Incarnation;
 use crate::settings::{CollectorSettings, Duty, Identity};
 use crate::shutdown::Shutdown;
 use crate::telemetry::chain;
@@ -72,8 +74,10 @@ pub struct Storage {
     duty: Duty,
     /// Full where the volume is at the start: clients are told so before the first of them fails.
     health: Health,
+    /// Whether no process had opened the directory before.
+    is_new: bool,
     /// None where the filesystem knows no locks.
-    _lock: Option<Lock>,
+    lock: Option<Lock>,
 }
 
 impl Storage {
@@ -90,6 +94,7 @@ impl Storage {
         let Identity { writer, duty } = identity;
         let unfit = |source| Unfit { dir: data_dir.to_owned(), step: Step::Directories, source };
         fs.create_dir_all(data_dir).map_err(unfit)?;
+        let is_new = layout::count_writers(&*fs, data_dir).is_ok_and(|n| n == 0);
         let lock = match Lock::acquire(&layout::lock_path(data_dir, &writer)) {
             Ok(lock) => Some(lock),
             // Two writers of one name would still not share a chunk.
@@ -111,7 +116,7 @@ impl Storage {
         let (incarnation, device) = (incarnation()?, layout::device(&*fs, data_dir)?);
         let data_dir: PathBuf = data_dir.to_owned();
         let place = Place { fs, data_dir, device, writer, incarnation, clock, committed: Committed::new() };
-        Ok(Self { place, duty, health, _lock: lock })
+        Ok(Self { place, duty, health, is_new, lock })
     }
 }
 
@@ -140,7 +145,6 @@ pub struct Collector {
     appender_ended: oneshot::Receiver<()>,
     queue: QueueSender,
     keeper: Waker,
-    _storage: Storage,
 }
 
 impl Collector {
@@ -154,46 +158,35 @@ impl Collector {
         receiver: Receiver,
         web: Web,
     ) -> Result<Self, OpenError> {
+        let Storage { place, duty, health, is_new, lock } = storage;
         let mut registry = Registry::with_prefix("tracecapture");
         let requests = ReceiveMetrics::default();
         requests.register(&mut registry);
         let stored = StorageMetrics::register(&mut registry);
         let (waker, sleeper) = wake();
-        let place = storage.place.clone();
         let controls = Controls::new(settings.live, Arc::clone(&place.clock), waker.clone());
         let sources = Sources {
             writer: place.writer.clone(),
             settings: controls.live(),
             inventory: Arc::default(),
-            health: storage.health.clone(),
+            health: health.clone(),
             last_stored: LastStored::default(),
+            share: Share::default(),
             received: requests.clone(),
             stored,
         };
-        let (keeping, keeper_pulse) = pulse();
-        let (writing, appender_pulse) = pulse();
-        let draining = Draining::default();
-        let vitals = Vitals {
-            health: storage.health.clone(),
-            appender: appender_pulse,
-            keeper: keeper_pulse,
-            draining: draining.clone(),
-        };
         let pins = Pins::new(Arc::clone(&place.clock));
-        let mut keeper = Keeper::new(place.clone(), storage.duty, &sources, pins.clone());
+        let mut keeper = Keeper::new(place.clone(), duty, &sources, pins.clone());
         // Before anything is received, so that what a crash left is there for the first download.
         keeper.sweep();
-        spawn_thread("keeper", move || {
-            keeper.run(&sleeper);
-            drop(keeping);
-        })?;
+        let keeping = spawn_thread("keeper", move || keeper.run(&sleeper))?;
         let (queue, submissions) = queue(QUEUE_BYTES);
-        let appender = Appender::new(place.clone(), &sources, waker.clone());
+        let appender = Appender::new(place.clone(), lock, &sources, waker.clone());
         let (ended, appender_ended) = oneshot::channel();
-        spawn_thread("appender", move || {
+        let writing = spawn_thread("appender", move || {
             appender.run(&submissions);
-            // Dropping them says the same, also when the thread panics.
-            drop((ended, writing));
+            // Dropping it says the same, also when the thread panics.
+            drop(ended);
         })?;
         let (receiving, serving) = (Shutdown::new(), Shutdown::new());
         let intake = Intake::new(controls.receive(), queue.clone(), requests, receiving.clone());
@@ -201,19 +194,16 @@ impl Collector {
         receiving.spawn("keep time", controls.clone().keep_time(receiving.clone()));
         let metrics = WebMetrics::default();
         metrics.register(&mut registry);
-        let admin = admin(vitals, registry);
-        let context = WebContext {
-            access: web.access,
-            began_empty: sources.inventory.load().chunks.is_empty(),
-            captures: vec![capture(&place, storage.duty, settings.id, sources, pins)],
-            clock: Arc::clone(&place.clock),
-            metrics,
-            admin: admin.clone(),
-            limits: WebLimits::default(),
-        };
+        let draining = Draining::default();
+        let vitals = Vitals { health, appender: writing, keeper: keeping, draining: draining.clone() };
+        let admin = serving::admin(vitals, registry);
+        // What a copied directory holds may have been sent from where it was.
+        let is_new = is_new && sources.inventory.load().chunks.is_empty();
+        let site = Site { place, duty, is_new };
+        let capture = serving::capture(&site, settings.id, sources, pins);
+        let context = serving::web(site, capture, (web.access, admin.clone()), metrics);
         serving.spawn("web", web::serve(web.listener, context, serving.clone()));
-        let keeper = waker;
-        Ok(Self { controls, admin, draining, receiving, serving, appender_ended, queue, keeper, _storage: storage })
+        Ok(Self { controls, admin, draining, receiving, serving, appender_ended, queue, keeper: waker })
     }
 
     /// Returns what can be changed while it runs.
@@ -245,7 +235,7 @@ impl Collector {
     /// Returns whether the chunk was sealed in time; what was acknowledged is safe in any case.
     pub async fn drain(self) -> bool {
         self.announce_end();
-        let Self { controls, receiving, serving, appender_ended, queue, keeper, .. } = self;
+        let Self { controls, receiving, serving, appender_ended, queue, keeper, admin: _, draining: _ } = self;
         let received = receiving.stop("receiving", DRAIN_LIMIT).await;
         queue.close();
         let sealed = tokio::time::timeout(SEAL_LIMIT, appender_ended).await.is_ok();
@@ -265,39 +255,12 @@ impl Collector {
     }
 }
 
-/// Returns what probes and scrapers are told.
-fn admin(vitals: Vitals, registry: Registry) -> Admin {
-    let ready = vitals.clone();
-    Admin {
-        live: Arc::new(move || vitals.live()),
-        ready: Arc::new(move || ready.ready()),
-        render_metrics: Arc::new(move || {
-            let mut text = String::new();
-            // Writing to a string cannot fail.
-            let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
-            text
-        }),
-    }
-}
-
-/// Returns what the web address serves of the capture.
-fn capture(place: &Place, duty: Duty, id: CaptureId, sources: Sources, pins: Pins) -> CaptureSource {
-    let bundles = Bundles::new(Arc::clone(&place.fs), &place.data_dir, id, place.committed.clone());
-    let (settings, stopped, cleared) = (Arc::clone(&sources.settings), sources.clone(), place.clone());
-    CaptureSource {
-        bundles: Arc::new(bundles),
-        pins,
-        describe: Arc::new(move || sources.describe()),
-        is_stopped: Arc::new(move || stopped.is_stopped()),
-        custody: Arc::new(move || match duty {
-            Duty::WriterOnly => Custody::Elsewhere,
-            Duty::Keeper if !settings.load().downloads => Custody::Disabled,
-            Duty::Keeper => Custody::Open,
-        }),
-        clear: Arc::new(move |before| keeper::clear(&cleared, before)),
-    }
-}
-
-fn spawn_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
-    thread::Builder::new().name(name.to_owned()).spawn(work).map(drop).map_err(OpenError::Thread)
+/// Starts a thread; returns what tells whether it is alive.
+fn spawn_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<Pulse, OpenError> {
+    let (beating, pulse) = pulse();
+    let work = move || {
+        work();
+        drop(beating);
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(work).map(|_| pulse).map_err(OpenError::Thread)
 }

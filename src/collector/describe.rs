@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use serde_json::Value;
 
 use super::health::Health;
+use super::share::Share;
 use crate::api::State;
 use crate::api::report::{
     CollectorReport, ReportedChunk, ReportedHealth, ReportedReceived, ReportedRecovery, ReportedRetention,
@@ -27,6 +28,7 @@ pub(super) struct Sources {
     pub(super) inventory: Arc<ArcSwap<Inventory>>,
     pub(super) health: Health,
     pub(super) last_stored: LastStored,
+    pub(super) share: Share,
     pub(super) received: ReceiveMetrics,
     pub(super) stored: StorageMetrics,
 }

@@ -1,7 +1,8 @@
 //! OTLP/HTTP: one path, protobuf and JSON, over HTTP/1.1 and HTTP/2.
 //!
 //! Every answer with a status of 400 and above carries a `google.rpc.Status` in the request's
-//! encoding, also where the path or the method is wrong.
+//! encoding, also where the path or the method is wrong. Only a head that never becomes a request,
+//! because it is malformed or beyond the bounds, gets a bare 400 or 431 from hyper.
 
 use bytes::Bytes;
 use http::header::{

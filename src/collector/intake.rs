@@ -15,7 +15,7 @@ use super::outcome::{Outcome, Refusal, RetryReason};
 use super::queue::{NotStored, PushError, QueueSender, Submission};
 use crate::archive::frame::MAX_RAW;
 use crate::ids::Signal;
-use crate::otlp::{BadData, Encoding, Report, Segment, Transcoder};
+use crate::otlp::{BadData, Encoding, Report, Room, Segment, Transcoder};
 use crate::settings::{ReceiveSettings, ReceiveState};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ReceiveMetrics;
@@ -27,9 +27,6 @@ const INLINE_BYTES: usize = 512 << 10;
 
 /// A compressed body above this many bytes will hardly inflate to less than [`INLINE_BYTES`].
 const INLINE_COMPRESSED_BYTES: usize = 128 << 10;
-
-/// How many bytes of lines a byte of a body may become, as asked for before: protobuf grows 1.9-fold.
-const LINES_PER_BYTE: usize = 2;
 
 /// A scratch buffer above this many bytes is not kept.
 const KEPT_SCRATCH_BYTES: usize = 1 << 20;
@@ -76,8 +73,31 @@ struct Batch {
 enum Fault {
     Inflate(InflateError),
     BadData(BadData),
-    SegmentTooLong { bytes: usize },
+    SegmentTooLong {
+        bytes: usize,
+    },
+    /// The lines do not fit into the budget beside other requests.
     Overloaded,
+    /// They would not fit into it alone.
+    Outgrown,
+}
+
+/// Memory for the lines of a request, out of its permit.
+#[derive(Debug)]
+struct LinesRoom<'a> {
+    permit: &'a mut Permit,
+    /// Why there was none.
+    fault: Option<Fault>,
+}
+
+impl Room for LinesRoom<'_> {
+    fn take(&mut self, more: usize) -> bool {
+        let refused = self.permit.grow(more).is_err();
+        if refused {
+            self.fault = Some(if self.permit.outgrows(more) { Fault::Outgrown } else { Fault::Overloaded });
+        }
+        !refused
+    }
 }
 
 /// What a thread keeps from request to request.
@@ -269,6 +289,10 @@ impl From<Fault> for Outcome {
             Fault::Inflate(InflateError::Corrupt { scheme, source }) => {
                 Self::refused(Refusal::BadData, format!("cannot inflate the {scheme} body: {source}"))
             }
+            Fault::Outgrown => Self::refused(
+                Refusal::TooLarge,
+                "as lines the body would need more memory than there is for all requests: send fewer spans at a time",
+            ),
             Fault::BadData(error @ BadData::TooLong { .. }) => Self::refused(Refusal::TooLarge, error.to_string()),
             Fault::SegmentTooLong { bytes } => Self::refused(
                 Refusal::TooLarge,
@@ -286,7 +310,12 @@ fn is_small(request: &Request) -> bool {
 
 /// Inflates and transcodes a request with what this thread keeps.
 fn transcode(request: &mut Request, max_bytes: usize) -> Result<Batch, Fault> {
-    WORKSHOP.with_borrow_mut(|workshop| workshop.transcode(request, max_bytes))
+    let batch = WORKSHOP.with_borrow_mut(|workshop| workshop.transcode(request, max_bytes));
+    if batch.is_err() {
+        // Now, because the request may be tried once more, and waits for that.
+        request.permit.settle(request.body.len());
+    }
+    batch
 }
 
 impl Workshop {
@@ -295,15 +324,20 @@ impl Workshop {
         permit.settle(body.len());
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
-        let inflated = if *compression == Compression::Identity {
-            &**body
-        } else {
+        if *compression != Compression::Identity {
             self.inflater.inflate(*compression, body, (max_bytes, permit), &mut scratch).map_err(Fault::Inflate)?;
-            &*scratch
-        };
-        permit.grow(inflated.len().saturating_mul(LINES_PER_BYTE)).map_err(|_| Fault::Overloaded)?;
+        }
+        if scratch.capacity() > KEPT_SCRATCH_BYTES {
+            // Nobody needs the compressed form any more, also where there is no memory for the lines until later.
+            permit.settle(scratch.capacity());
+            *body = Bytes::from(std::mem::take(&mut scratch));
+            *compression = Compression::Identity;
+        }
+        let inflated = if *compression == Compression::Identity { &**body } else { &*scratch };
         let (mut segments, inflated_bytes) = (Vec::new(), inflated.len());
-        let report = self.transcoder.transcode(*signal, *encoding, inflated, &mut segments).map_err(Fault::BadData)?;
+        let mut room = LinesRoom { permit, fault: None };
+        let transcoded = self.transcoder.transcode_within(&mut room, (*signal, *encoding, inflated), &mut segments);
+        let report = transcoded.map_err(|bad_data| room.fault.take().unwrap_or(Fault::BadData(bad_data)))?;
         // One such segment would spoil the group of others that it is stored with, however often it comes.
         if let Some(bytes) = segments.iter().map(|segment| segment.lines.len()).find(|&bytes| bytes > MAX_RAW) {
             return Err(Fault::SegmentTooLong { bytes });
@@ -467,6 +501,31 @@ mod tests {
         let resource = field(1, &field(1, &[field(1, &vec![b'k'; 1 << 20]), field(2, &[])].concat()));
         let spans = field(2, &span(&[])).repeat(1_000);
         check_too_large("a repeated resource", field(1, &[resource, field(2, &spans)].concat())).await;
+    }
+
+    /// Sends a span name of so many control characters, six bytes each as JSON, beside `held` bytes of other requests.
+    async fn grown(len: usize, held: usize) -> Outcome {
+        let (max_request_bytes, in_flight_bytes) = (ByteSize(256 << 10), ByteSize(1 << 20));
+        let settings = ReceiveSettings { max_request_bytes, in_flight_bytes, ..ReceiveSettings::default() };
+        let (intake, receiver) = intake(settings);
+        // What gets as far as the queue is told so.
+        drop(receiver);
+        let mut other = intake.admit().unwrap();
+        other.grow(held).unwrap();
+        let body = field(1, &field(2, &field(2, &span(&field(5, &vec![1; len])))));
+        let outcome = intake.submit(request(&intake, Compression::Identity, body)).await;
+        assert_eq!(intake.budget.used(), to_u64(held));
+        outcome
+    }
+
+    #[tokio::test]
+    async fn lines_are_counted_as_they_grow() {
+        let queued = Outcome::retry(RetryReason::NotStored(NotStored::Draining));
+        assert_eq!(grown(50_000, 0).await, queued);
+        assert_eq!(grown(50_000, 900 << 10).await, Outcome::retry(RetryReason::Overloaded));
+        // It would never fit, so it must not come again.
+        let outcome = grown(200_000, 0).await;
+        assert!(matches!(outcome, Outcome::Refused { refusal: Refusal::TooLarge, .. }), "{outcome:?}");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Keeps a data directory in order: retention, recovery, and what is known about it.
 //!
 //! It runs on a thread of its own beside the appender, touches sealed and orphaned chunks
-//! alone, and shares nothing with the data path but the name of the growing chunk. Each
+//! alone, and shares nothing with the data path but the name of the growing chunk and how
+//! long it may become on this volume. Each
 //! sweep reads the directory anew, because other writers share it; two keepers at once
 //! make the same plans and do no harm.
 //!
@@ -19,6 +20,7 @@ use tracing::{error, info, warn};
 use super::appender::Place;
 use super::describe::Sources;
 use super::health::{Health, StorageHealth};
+use super::share::{Share, Usage, keep_ours};
 use super::wake::{Sleeper, Woken};
 use super::web::{ClearFailed, Cleared};
 use crate::api::State;
@@ -26,7 +28,7 @@ use crate::archive::bundle::Pins;
 use crate::archive::catalog::{Catalog, Inventory};
 use crate::archive::name::{ChunkName, ChunkState};
 use crate::archive::recovery::{self, OrphanWatch, Outcome, Recovered, RecoveryError, Site};
-use crate::archive::retention::{self, Evicted, Limits, Target};
+use crate::archive::retention::{self, Evicted, Limits, Target, VolumeLimits};
 use crate::clock::Timestamp;
 use crate::settings::{Duty, LiveSettings};
 use crate::telemetry::chain;
@@ -38,11 +40,6 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// How many sweeps fit into the time after which a chunk counts as an orphan.
 const SWEEPS_WITHIN_INACTIVITY: u32 = 4;
 
-/// How many chunks' worth of data stays on a volume that is short of room, because others may be what fills it.
-///
-/// One, not the five of the smallest `retention.maxBytes`: a volume smaller than that would take no spans ever again.
-const LEAST_CHUNKS: u64 = 1;
-
 /// Keeps one data directory.
 pub(super) struct Keeper {
     place: Place,
@@ -52,18 +49,20 @@ pub(super) struct Keeper {
     pins: Pins,
     inventory: Arc<ArcSwap<Inventory>>,
     health: Health,
+    share: Share,
     catalog: Catalog,
     watch: OrphanWatch,
     told_foreign: HashSet<PathBuf>,
     /// Chunks of a later format: reading them again would not help.
     newer: HashSet<ChunkName>,
     directory_fails: bool,
+    told_small: bool,
 }
 
 impl Keeper {
     /// Makes a keeper that has seen nothing yet; it publishes what it finds to `sources`.
     pub(super) fn new(place: Place, duty: Duty, sources: &Sources, pins: Pins) -> Self {
-        let Sources { settings, inventory, health, stored, .. } = sources.clone();
+        let Sources { settings, inventory, health, share, stored, .. } = sources.clone();
         let inactive = settings.load().recovery.inactive;
         let watch = OrphanWatch::new(place.writer.clone(), place.incarnation, inactive);
         let catalog = Catalog::new(&place.data_dir);
@@ -75,11 +74,13 @@ impl Keeper {
             pins,
             inventory,
             health,
+            share,
             catalog,
             watch,
             told_foreign: HashSet::new(),
             newer: HashSet::new(),
             directory_fails: false,
+            told_small: false,
         }
     }
 
@@ -105,11 +106,12 @@ impl Keeper {
     fn sweep_then(&mut self, room_is_made: impl FnOnce()) {
         let inventory = self.read();
         // Retention goes first: on a full volume recovery has no room for its copies.
-        if let Some(inventory) = &inventory
-            && self.duty == Duty::Keeper
-        {
-            self.tell_foreign(inventory);
-            self.retain(inventory);
+        if let Some(inventory) = &inventory {
+            self.measure(inventory);
+            if self.duty == Duty::Keeper {
+                self.tell_foreign(inventory);
+                self.retain(inventory);
+            }
         }
         room_is_made();
         let Some(inventory) = inventory else { return };
@@ -152,8 +154,28 @@ impl Keeper {
         self.told_foreign.retain(|path| inventory.foreign.contains(path));
     }
 
+    /// Reckons how long chunks may become on this volume, and tells where that is less than what was asked for.
+    fn measure(&mut self, inventory: &Inventory) {
+        let Ok(space) = self.place.fs.space(&self.place.data_dir) else { return };
+        self.metrics.free_bytes.set(space.free);
+        let n_growing = inventory.chunks.iter().filter(|chunk| chunk.state == ChunkState::InProgress).count() as u64;
+        self.share.publish(Usage { ours: inventory.total_bytes(), free: space.free, n_growing });
+        let asked = self.settings.load().chunk.max_bytes.0;
+        let chunk_bytes = self.share.chunk_bytes(asked);
+        let is_small = chunk_bytes < asked;
+        if is_small && !std::mem::replace(&mut self.told_small, is_small) {
+            warn!(
+                chunk_bytes,
+                asked,
+                total_bytes = space.total,
+                "the volume has little room: chunks are sealed earlier"
+            );
+        }
+        self.told_small = is_small;
+    }
+
     fn retain(&self, inventory: &Inventory) {
-        let limits = self.limits(inventory);
+        let limits = self.limits();
         let pinned = self.pins.held();
         let plan = retention::plan(inventory, &pinned, &limits, self.place.clock.now());
         if plan.is_empty() {
@@ -177,22 +199,22 @@ impl Keeper {
         }
     }
 
-    fn limits(&self, inventory: &Inventory) -> Limits {
+    fn limits(&self) -> Limits {
         let live = self.settings.load();
-        let (chunk, retention) = (live.chunk.max_bytes.0, live.retention);
-        let free_bytes = self.place.fs.free_bytes(&self.place.data_dir).ok();
-        if let Some(free) = free_bytes {
-            self.metrics.free_bytes.set(free);
-        }
+        let (asked, retention) = (live.chunk.max_bytes.0, live.retention);
         self.metrics.limit_bytes.set(retention.max_bytes.0);
         // A volume that is smaller than the limit is a limit, too.
-        let above_least = inventory.total_bytes() > chunk.saturating_mul(LEAST_CHUNKS);
+        let volume = self.place.fs.space(&self.place.data_dir).ok().map(|space| VolumeLimits {
+            free: space.free,
+            keep_free: self.share.keep_free(asked),
+            keep_ours: keep_ours(asked, space.total),
+        });
         Limits {
             max_bytes: retention.max_bytes.0,
             max_age: retention.max_age,
             clear_before: retention.clear_before.filter(|_| live.state == State::Stopped),
-            headroom: chunk,
-            free_bytes: free_bytes.filter(|_| above_least),
+            headroom: self.share.chunk_bytes(asked),
+            volume,
         }
     }
 
@@ -296,8 +318,7 @@ fn nonce() -> u32 {
 pub(super) fn clear(place: &Place, before: Timestamp) -> Result<Cleared, ClearFailed> {
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| ClearFailed(error);
     let inventory = Catalog::new(&place.data_dir).read(&*place.fs).map_err(|error| failed(error.into()))?;
-    let limits =
-        Limits { max_bytes: u64::MAX, max_age: None, clear_before: Some(before), headroom: 0, free_bytes: None };
+    let limits = Limits { max_bytes: u64::MAX, max_age: None, clear_before: Some(before), headroom: 0, volume: None };
     let plan = retention::plan(&inventory, &BTreeSet::new(), &limits, place.clock.now());
     let Evicted { done, failed: kept } = retention::carry_out(&*place.fs, &place.data_dir, plan);
     if let Some((_, error)) = kept.into_iter().next() {

@@ -27,6 +27,8 @@ mod queue;
 mod reply;
 mod roll;
 mod server;
+mod serving;
+mod share;
 mod status_proto;
 #[cfg(test)]
 mod testing;

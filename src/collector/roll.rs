@@ -27,6 +27,8 @@ pub(super) enum Cause {
     Size,
     /// It is old enough.
     Age,
+    /// The volume is full, and only sealed chunks can be deleted.
+    Full,
     /// Its compression is no longer the one that was asked for.
     Settings,
     /// The capture was stopped: what it holds can be cleared once it is sealed.
@@ -41,6 +43,7 @@ impl Cause {
         match self {
             Self::Size => "size",
             Self::Age => "age",
+            Self::Full => "full",
             Self::Settings => "settings",
             Self::Stopped => "stopped",
             Self::Shutdown => "shutdown",
@@ -57,6 +60,13 @@ pub(super) fn due(chunk: Growing, limits: ChunkLimits, now: Duration) -> Option<
     } else {
         None
     }
+}
+
+/// Tells whether the chunk is to be sealed on a full volume, and why.
+///
+/// Only with room set aside for its end: a seal that fails leaves the chunk to recovery, which needs more.
+pub(super) fn due_on_full_volume(chunk: Growing, holds_reserve: bool) -> Option<Cause> {
+    (chunk.len > 0 && holds_reserve).then_some(Cause::Full)
 }
 
 /// Returns how long after `now` the chunk becomes due by age.
@@ -81,5 +91,13 @@ mod tests {
         check(100, 0, Some(Cause::Size));
         check(0, 60, Some(Cause::Age));
         check(100, 60, Some(Cause::Size));
+    }
+
+    #[test]
+    fn on_a_full_volume_a_chunk_with_something_in_it_is_due_if_its_end_will_fit() {
+        let chunk = |len| Growing { len, begun: Duration::ZERO };
+        assert_eq!(due_on_full_volume(chunk(1), true), Some(Cause::Full));
+        assert_eq!(due_on_full_volume(chunk(1), false), None);
+        assert_eq!(due_on_full_volume(chunk(0), true), None);
     }
 }

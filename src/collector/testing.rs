@@ -15,6 +15,7 @@ use super::describe::{LastStored, Sources};
 use super::health::Health;
 use super::keeper::Keeper;
 use super::queue::{NotStored, Submission};
+use super::share::Share;
 use super::wake::{Sleeper, Woken, wake};
 use crate::api::ValidCapture;
 use crate::archive::bundle::Pins;
@@ -45,6 +46,7 @@ pub(super) struct World {
     pub(super) clock: Arc<ManualClock>,
     pub(super) settings: Arc<ArcSwap<LiveSettings>>,
     pub(super) health: Health,
+    pub(super) share: Share,
     pub(super) stored: StorageMetrics,
     sources: Sources,
     pub(super) pins: Pins,
@@ -68,6 +70,7 @@ impl World {
         let clock = Arc::new(ManualClock::new(BEGIN));
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let (health, stored) = (Health::new(), StorageMetrics::register(&mut Registry::default()));
+        let share = Share::default();
         let place = Place {
             fs: Arc::new(fs.clone()),
             data_dir: DATA.into(),
@@ -84,13 +87,28 @@ impl World {
             settings: Arc::clone(&settings),
             inventory: Arc::default(),
             health: health.clone(),
+            share: share.clone(),
             received: ReceiveMetrics::default(),
             stored: stored.clone(),
         };
-        let appender = Appender::new(place.clone(), &sources, waker);
+        let appender = Appender::new(place.clone(), None, &sources, waker);
         let pins = Pins::new(clock.clone());
         let (acknowledged, next_marker) = (BTreeSet::new(), 0);
-        Self { fs, clock, settings, health, stored, sources, pins, place, sleeper, appender, acknowledged, next_marker }
+        Self {
+            fs,
+            clock,
+            settings,
+            health,
+            share,
+            stored,
+            sources,
+            pins,
+            place,
+            sleeper,
+            appender,
+            acknowledged,
+            next_marker,
+        }
     }
 
     /// Makes the thread of a writer that is not the keeper.
@@ -137,6 +155,11 @@ impl World {
                 Err(NotStored::StorageFailed)
             }
         }
+    }
+
+    /// Goes on counting where an earlier life ended.
+    pub(super) fn skip_markers(&mut self, earlier: &Self) {
+        self.next_marker = earlier.next_marker;
     }
 
     /// Lets time pass, then the appender do what is due.

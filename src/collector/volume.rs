@@ -1,4 +1,4 @@
-//! How the volume is that the appender writes to: well, full or failed; and the reserve on it.
+//! How the volume is that the appender writes to: well, full or failed; the reserve on it, and the writer's lock.
 
 use std::io;
 use std::sync::Arc;
@@ -9,27 +9,32 @@ use tracing::{debug, error, info, warn};
 use super::appender::Place;
 use super::health::{Health, StorageHealth};
 use super::queue::NotStored;
-use crate::archive::fs;
+use super::share::Share;
+use crate::archive::fs::{self, Lock};
 use crate::archive::layout;
-use crate::archive::reserve::{self, Reserve};
+use crate::archive::reserve::Reserve;
 use crate::telemetry::chain;
 
-/// How often storage that failed is tried.
+/// How often storage that failed is tried, and a reserve that could not be set aside.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The appender's view of its volume; says what changed once.
 pub(super) struct Volume {
     place: Place,
+    /// None where the filesystem knows no locks.
+    lock: Option<Lock>,
     health: Health,
+    share: Share,
     reserve: Option<Reserve>,
     probed: Duration,
+    tended: Duration,
 }
 
 impl Volume {
-    /// Takes over the reserve of an earlier life.
-    pub(super) fn new(place: Place, health: Health) -> Self {
+    /// Takes over the reserve of an earlier life, and holds the lock for as long as something is written.
+    pub(super) fn new(place: Place, lock: Option<Lock>, health: Health, share: Share) -> Self {
         let reserve = open_reserve(&place);
-        Self { place, health, reserve, probed: Duration::ZERO }
+        Self { place, lock, health, share, reserve, probed: Duration::ZERO, tended: Duration::ZERO }
     }
 
     /// Tries whether storage that failed is well again, and says whether that has just become so.
@@ -62,10 +67,24 @@ impl Volume {
             }
         }
         self.well();
-        // The one there was may be gone with the rest of the directory.
+        // Both may be gone with the rest of the directory.
+        self.take_lock_again();
         self.reserve = open_reserve(&self.place);
         self.restore_reserve();
         true
+    }
+
+    /// Takes the lock again where its file is gone: nobody else would find it held.
+    fn take_lock_again(&mut self) {
+        let Some(lock) = &self.lock else { return };
+        if lock.is_in_place() {
+            return;
+        }
+        match Lock::acquire(&layout::lock_path(&self.place.data_dir, &self.place.writer)) {
+            Ok(lock) => self.lock = Some(lock),
+            // Two writers of one name would still not share a chunk.
+            Err(error) => warn!(error = chain(&error), "cannot take the writer's lock again, going on without"),
+        }
     }
 
     /// Notes that spans are stored.
@@ -100,9 +119,16 @@ impl Volume {
         }
     }
 
+    /// Tells whether room is set aside for a seal.
+    pub(super) fn holds_reserve(&self) -> bool {
+        self.reserve.as_ref().is_some_and(|reserve| reserve.held() > 0)
+    }
+
     /// On a volume without room for the end of a chunk, gives back what was set aside for it.
     pub(super) fn make_room_to_seal(&mut self) {
-        if self.free_bytes() < reserve::RESERVE_BYTES as u64
+        // A quota may be used up where the volume has room.
+        let is_full = matches!(self.health.storage(), StorageHealth::Full { .. });
+        if (is_full || self.free_bytes() < self.share.reserve_bytes())
             && let Some(reserve) = &mut self.reserve
             && let Err(error) = reserve.release()
         {
@@ -110,11 +136,21 @@ impl Volume {
         }
     }
 
+    /// Sets room aside where that was not possible before: without, a chunk cannot be sealed once the volume is full.
+    pub(super) fn tend(&mut self) {
+        let now = self.place.clock.monotonic();
+        if self.holds_reserve() || now.saturating_sub(self.tended) < PROBE_INTERVAL {
+            return;
+        }
+        self.tended = now;
+        self.restore_reserve();
+    }
+
     /// Sets room aside for the next seal, where there is enough for chunks besides.
     pub(super) fn restore_reserve(&mut self) {
         if self.has_room()
             && let Some(reserve) = &mut self.reserve
-            && let Err(error) = reserve.restore()
+            && let Err(error) = reserve.restore(self.share.reserve_bytes())
         {
             debug!(%error, "cannot set the reserve aside, trying again after the next chunk");
         }
@@ -122,11 +158,11 @@ impl Volume {
 
     /// Tells whether the volume has room for the reserve and for chunks besides.
     fn has_room(&self) -> bool {
-        self.free_bytes() > reserve::RESERVE_BYTES as u64 * 2
+        self.free_bytes() > self.share.well_bytes()
     }
 
     fn free_bytes(&self) -> u64 {
-        self.place.fs.free_bytes(&self.place.data_dir).unwrap_or(0)
+        self.place.fs.space(&self.place.data_dir).map_or(0, |space| space.free)
     }
 }
 

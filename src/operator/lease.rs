@@ -221,7 +221,8 @@ impl Candidate {
             let mut lease = self.api.get(LEASE_NAME).await?;
             let spec = lease.spec.get_or_insert_default();
             if spec.holder_identity.as_deref() == Some(&self.identity) {
-                spec.holder_identity = Some(String::new());
+                // Absent, as client-go leaves it, rather than empty.
+                spec.holder_identity = None;
                 self.api.replace(LEASE_NAME, &PostParams::default(), &lease).await?;
             }
             Ok::<_, kube::Error>(())

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::core::Status;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::apply::Writer;
@@ -27,7 +28,7 @@ use super::status::{ApplyFailure, Refusal, Visit};
 use super::teardown;
 use crate::api::grant::GrantPublicKey;
 use crate::api::names::PAUSED_ANNOTATION;
-use crate::api::{Fault, Reason, TraceCapture, TraceCaptureStatus, ValidCapture, validate};
+use crate::api::{API_VERSION, Fault, Reason, TraceCapture, TraceCaptureStatus, ValidCapture, parse, validate};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::CaptureId;
 use crate::telemetry::chain;
@@ -268,13 +269,27 @@ impl Subject {
 /// Reads an object and checks it, also one that an older definition let in.
 fn read(object: DynamicObject) -> Result<ValidCapture, Refusal> {
     let value = serde_json::to_value(object).unwrap_or_default();
-    let mut capture: TraceCapture = serde_json::from_value(value).map_err(|error| Refusal {
-        reason: Reason::Unreadable,
-        message: format!("the object cannot be read: {error}"),
-    })?;
+    let mut capture: TraceCapture = serde_json::from_value(value.clone())
+        .map_err(|error| Refusal { reason: Reason::Unreadable, message: unreadable(&value, &error) })?;
     // Checked is what its author wrote.
     capture.status = None;
     validate(&capture).map_err(|faults| Refusal { reason: Reason::Invalid, message: listed(&faults) })
+}
+
+/// Says where an object cannot be read, which the error of the whole does not.
+fn unreadable(object: &Value, error: &serde_json::Error) -> String {
+    let meta = |field: &str| object.pointer(&format!("/metadata/{field}"));
+    let written = json!({
+        "apiVersion": API_VERSION,
+        "kind": "TraceCapture",
+        "metadata": { "name": meta("name"), "namespace": meta("namespace") },
+        "spec": object.get("spec"),
+    });
+    match parse(&written.to_string()) {
+        // The lines are those of a text that nobody wrote.
+        Err(faults) => listed(&faults.into_iter().map(|fault| Fault { line: None, ..fault }).collect::<Vec<_>>()),
+        Ok(_) => format!("the object cannot be read: {error}"),
+    }
 }
 
 /// Says what failed and why, each once: the client repeats the cause in its own text.

@@ -6,11 +6,14 @@
 
 use std::collections::HashSet;
 
-use super::batch::{Limits, Segment};
+use super::batch::{Limits, Room, Segment};
 use super::output::Output;
 use super::walk::Facts;
 use super::wire::Stop;
 use crate::clock::Timestamp;
+
+/// What surrounds items is counted above this many bytes.
+pub(crate) const FREE_ENVELOPE_BYTES: usize = 16 << 10;
 
 /// What stands before and behind the children of a group.
 #[derive(Debug, Default)]
@@ -44,6 +47,9 @@ pub(crate) struct Assembler<'s> {
     pub(crate) out: Output,
     limits: Limits,
     segments: &'s mut Vec<Segment>,
+    room: &'s mut dyn Room,
+    /// How many bytes were taken from the room.
+    taken: usize,
     segment: Segment,
     services: HashSet<String>,
     service: String,
@@ -52,8 +58,9 @@ pub(crate) struct Assembler<'s> {
     line: Option<Line>,
     /// How many bytes of lines are still to be expected.
     expected: usize,
-    /// How many bytes closed segments have.
+    /// How many bytes closed segments have, and how many their buffers take.
     closed: usize,
+    closed_capacity: usize,
     /// How many bytes all lines may have.
     max_bytes: usize,
     /// Items kept.
@@ -64,11 +71,21 @@ pub(crate) struct Assembler<'s> {
 
 impl<'s> Assembler<'s> {
     /// Makes an assembler that appends to `segments`; about `expected` bytes of lines are to come of `body_len`.
-    pub(crate) fn new(limits: Limits, segments: &'s mut Vec<Segment>, body_len: usize, expected: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`Stop::NoRoom`] where there is none even for the beginning.
+    pub(crate) fn new(
+        limits: Limits,
+        (segments, room): (&'s mut Vec<Segment>, &'s mut dyn Room),
+        body_len: usize,
+        expected: usize,
+    ) -> Result<Self, Stop> {
         let mut assembler = Self {
             out: Output::default(),
             limits,
             segments,
+            room,
+            taken: 0,
             segment: Segment::default(),
             services: HashSet::new(),
             service: String::new(),
@@ -77,12 +94,14 @@ impl<'s> Assembler<'s> {
             line: None,
             expected,
             closed: 0,
+            closed_capacity: 0,
             max_bytes: limits.max_bytes(body_len),
             items: 0,
             oversized: 0,
         };
+        assembler.take(assembler.next_capacity())?;
         assembler.reserve();
-        assembler
+        Ok(assembler)
     }
 
     /// Begins a group by resource.
@@ -125,11 +144,25 @@ impl<'s> Assembler<'s> {
             line.scope_open = true;
         }
         self.line = Some(line);
+        self.bind();
         Mark { len, line: before, item: self.out.len() }
+    }
+
+    /// Takes room for an item of `body_len` bytes that did not fit, to be written once more from its beginning.
+    ///
+    /// # Errors
+    /// [`Stop::NoRoom`] where it is not to be had.
+    pub(crate) fn widen(&mut self, mark: &Mark, body_len: usize) -> Result<(), Stop> {
+        self.out.truncate(mark.item);
+        // At least doubled, so that an item is written a few times at the most.
+        self.take(self.out.capacity().max(body_len))?;
+        self.bind();
+        Ok(())
     }
 
     /// Takes back what was written since `mark`.
     pub(crate) fn abandon_item(&mut self, mark: &Mark) {
+        self.out.bound(usize::MAX);
         self.out.truncate(mark.len);
         self.line = mark.line;
     }
@@ -138,17 +171,59 @@ impl<'s> Assembler<'s> {
     ///
     /// # Errors
     /// [`Stop::TooLong`] where all lines together are by now; at most one item and its line go beyond the limit.
+    /// [`Stop::NoRoom`] where there is none for what surrounds the item.
     pub(crate) fn keep_item(&mut self, mark: &Mark, facts: &Facts) -> Result<(), Stop> {
+        self.out.bound(usize::MAX);
         if mark.line.is_some() && self.is_line_too_long() {
             let item = self.out.text_from(mark.item).to_vec();
             self.abandon_item(mark);
             self.end_line();
             self.begin_item();
+            // It is there already, so it must not be cut now.
+            self.out.bound(usize::MAX);
             self.out.raw(&item);
         }
         self.oversized += u64::from(self.is_line_too_long());
         self.count(facts);
-        self.check(self.closed.saturating_add(self.out.len()))
+        self.check(self.closed.saturating_add(self.out.len()))?;
+        self.take(0)
+    }
+
+    /// Takes room until `more` bytes fit beside what is held.
+    ///
+    /// # Errors
+    /// [`Stop::NoRoom`] where it is not to be had.
+    #[inline]
+    pub(crate) fn take(&mut self, more: usize) -> Result<(), Stop> {
+        let needed = self.held().saturating_add(more);
+        if needed <= self.taken { Ok(()) } else { self.take_more(needed - self.taken) }
+    }
+
+    #[cold]
+    fn take_more(&mut self, more: usize) -> Result<(), Stop> {
+        if !self.room.take(more) {
+            return Err(Stop::NoRoom);
+        }
+        self.taken += more;
+        Ok(())
+    }
+
+    // Buffers of lines, and what surrounds items where that is much.
+    #[inline]
+    fn held(&self) -> usize {
+        self.closed_capacity + self.out.capacity() + self.envelopes()
+    }
+
+    #[inline]
+    fn envelopes(&self) -> usize {
+        let bytes = self.resource.open.len() + self.scope.open.len();
+        if bytes > FREE_ENVELOPE_BYTES { bytes } else { 0 }
+    }
+
+    // Items are all that grows without measure, so they alone are bound to what was taken.
+    #[inline]
+    fn bind(&mut self) {
+        self.out.bound(self.taken.saturating_sub(self.closed_capacity + self.envelopes()));
     }
 
     /// Tells whether that many bytes of lines may be made.
@@ -179,7 +254,8 @@ impl<'s> Assembler<'s> {
         }
     }
 
-    fn end_line(&mut self) {
+    /// Ends the line, if one was begun.
+    pub(crate) fn end_line(&mut self) {
         self.end_scope();
         if self.line.take().is_none() {
             return;
@@ -202,6 +278,7 @@ impl<'s> Assembler<'s> {
         self.expected = self.expected.saturating_sub(self.out.len());
         self.closed = self.closed.saturating_add(self.out.len());
         self.segment.lines = self.out.take();
+        self.closed_capacity = self.closed_capacity.saturating_add(self.segment.lines.capacity());
         self.segments.push(std::mem::take(&mut self.segment));
         self.services.clear();
         self.reserve();
@@ -209,6 +286,10 @@ impl<'s> Assembler<'s> {
 
     // A segment ends with the line that fills it, so what goes beyond is rarely more than a few spans.
     fn reserve(&mut self) {
-        self.out.reserve(self.expected.min(self.limits.segment_bytes + self.limits.segment_bytes / 8));
+        self.out.reserve(self.next_capacity());
+    }
+
+    fn next_capacity(&self) -> usize {
+        self.expected.min(self.limits.segment_bytes + self.limits.segment_bytes / 8)
     }
 }

@@ -1,5 +1,7 @@
 //! What a transcoded request consists of.
 
+use std::fmt::Debug;
+
 use thiserror::Error;
 
 use super::wire::Stop;
@@ -108,12 +110,31 @@ pub enum BadData {
         /// The limit.
         limit: u32,
     },
+    /// The lines did not get the room that they need; whoever refused it knows whether retrying helps.
+    #[error("there is no room for the lines of the body")]
+    NoRoom,
     /// The body is made so that its lines become many times longer than itself.
     #[error("as lines the body would have more than {limit} bytes: send fewer spans at a time")]
     TooLong {
         /// The limit.
         limit: usize,
     },
+}
+
+/// Grants memory for lines before they are made.
+pub trait Room: Debug {
+    /// Takes `more` bytes; `false` where they are not to be had.
+    fn take(&mut self, more: usize) -> bool;
+}
+
+/// As much room as there is memory.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unbounded;
+
+impl Room for Unbounded {
+    fn take(&mut self, _more: usize) -> bool {
+        true
+    }
 }
 
 /// Turns request bodies into segments, reusing its buffers from call to call.
@@ -148,27 +169,51 @@ impl Transcoder {
         body: &[u8],
         segments: &mut Vec<Segment>,
     ) -> Result<Report, BadData> {
+        self.transcode_within(&mut Unbounded, (signal, encoding, body), segments)
+    }
+
+    /// Does the same with memory from `room`, asked for in steps as the lines grow.
+    ///
+    /// What was taken is not given back here: the capacities of the segments are what of it is still in use.
+    ///
+    /// # Errors
+    /// [`BadData`], [`NoRoom`](BadData::NoRoom) among them; `segments` is then as it was.
+    pub fn transcode_within(
+        &mut self,
+        room: &mut dyn Room,
+        (signal, encoding, body): (Signal, Encoding, &[u8]),
+        segments: &mut Vec<Segment>,
+    ) -> Result<Report, BadData> {
         let before = segments.len();
         let result = match encoding {
-            Encoding::Protobuf => walk::transcode(schema::of(signal), body, self.limits, segments),
-            Encoding::Json => self.transcode_json(signal, body, segments),
+            Encoding::Protobuf => walk::transcode(schema::of(signal), body, self.limits, (segments, room)),
+            Encoding::Json => self.transcode_json(signal, body, (segments, room)),
         };
+        if self.protobuf.capacity() > KEPT_BUFFER_BYTES {
+            self.protobuf = Vec::new();
+        }
         result.map_err(|stop| {
             segments.truncate(before);
             BadData::new(encoding, stop, self.limits.max_depth)
         })
     }
 
-    fn transcode_json(&mut self, signal: Signal, body: &[u8], segments: &mut Vec<Segment>) -> Result<Report, Stop> {
+    fn transcode_json(
+        &mut self,
+        signal: Signal,
+        body: &[u8],
+        (segments, room): (&mut Vec<Segment>, &mut dyn Room),
+    ) -> Result<Report, Stop> {
         self.protobuf.clear();
         let schema = schema::of(signal);
+        // Nearly always shorter than the JSON; what is more is taken once it is known.
+        let mut take = |more: usize| if more == 0 || room.take(more) { Ok(()) } else { Err(Stop::NoRoom) };
+        take(body.len())?;
         let read = json::read(schema.request, body, self.limits.max_depth, &mut self.protobuf)?;
-        let mut report = walk::transcode(schema, &self.protobuf, self.limits, segments)?;
+        take(self.protobuf.capacity().saturating_sub(body.len().max(KEPT_BUFFER_BYTES)))?;
+        let mut report = walk::transcode(schema, &self.protobuf, self.limits, (segments, room))?;
         report.repaired_strings += read.repaired_strings;
         report.snake_case_keys = read.snake_case_keys && report.accepted == 0 && report.rejected == 0;
-        if self.protobuf.capacity() > KEPT_BUFFER_BYTES {
-            self.protobuf = Vec::new();
-        }
         Ok(report)
     }
 }
@@ -195,6 +240,7 @@ impl BadData {
             Self::Json { .. } => "BadJson",
             Self::TooDeep { .. } => "TooDeep",
             Self::TooLong { .. } => "TooLong",
+            Self::NoRoom => "NoRoom",
         }
     }
 
@@ -204,6 +250,7 @@ impl BadData {
             (Stop::Malformed { offset, what }, Encoding::Json) => Self::Json { offset, what },
             (Stop::TooDeep, _) => Self::TooDeep { limit },
             (Stop::TooLong { limit }, _) => Self::TooLong { limit },
+            (Stop::NoRoom, _) => Self::NoRoom,
             // The careful way never asks for another one.
             (Stop::Repeats, _) => Self::Protobuf { offset: 0, what: "fields that cannot be merged" },
         }

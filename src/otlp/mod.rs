@@ -21,4 +21,4 @@ pub mod view;
 mod walk;
 mod wire;
 
-pub use batch::{BadData, Encoding, Limits, Report, Segment, Transcoder, json_line_to_protobuf};
+pub use batch::{BadData, Encoding, Limits, Report, Room, Segment, Transcoder, Unbounded, json_line_to_protobuf};

@@ -4,7 +4,6 @@
 //! copied as a block of fixed size and only then the length is moved: several times cheaper than appending to
 //! a `Vec` byte by byte, and it needs no unsafe code.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use base64::Engine;
@@ -23,10 +22,20 @@ const DIGITS: usize = 8;
 const EIGHT_DIGITS: u64 = 100_000_000;
 
 /// JSON text that grows at its end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Output {
     bytes: Vec<u8>,
     len: usize,
+    /// The buffer does not grow beyond this many bytes.
+    max_capacity: usize,
+    /// Whether something did not fit; the text is then of no use.
+    cut: bool,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), len: 0, max_capacity: usize::MAX, cut: false }
+    }
 }
 
 impl Output {
@@ -34,6 +43,25 @@ impl Output {
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Returns how many bytes the buffer takes.
+    #[inline]
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Lets the buffer grow to so many bytes; what is there is left.
+    #[inline]
+    pub(crate) fn bound(&mut self, max_capacity: usize) {
+        self.max_capacity = max_capacity;
+        self.cut = false;
+    }
+
+    /// Tells whether something did not fit since the bound was set: then the text is of no use.
+    #[inline]
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// Returns the text from an offset on.
@@ -214,9 +242,19 @@ impl Output {
     // Writes runs of what needs no escape as a whole; tells whether invalid UTF-8 was replaced.
     #[cold]
     fn escape(&mut self, bytes: &[u8]) -> bool {
-        let text = String::from_utf8_lossy(bytes);
-        let repaired = matches!(text, Cow::Owned(_));
-        let mut rest = text.as_bytes();
+        let mut repaired = false;
+        // In place, because a string may be as long as a request.
+        for chunk in bytes.utf8_chunks() {
+            self.escape_valid(chunk.valid().as_bytes());
+            if !chunk.invalid().is_empty() {
+                self.raw("\u{fffd}".as_bytes());
+                repaired = true;
+            }
+        }
+        repaired
+    }
+
+    fn escape_valid(&mut self, mut rest: &[u8]) {
         while let Some(at) = rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
             let (plain, special) = rest.split_at(at);
             self.raw(plain);
@@ -224,9 +262,11 @@ impl Output {
                 self.escaped(*first);
                 rest = tail;
             }
+            if self.cut {
+                return;
+            }
         }
         self.raw(rest);
-        repaired
     }
 
     fn escaped(&mut self, byte: u8) {
@@ -262,9 +302,19 @@ impl Output {
         }
     }
 
+    // Where it may not grow, what is appended is left out: so only this cold way asks for the bound.
     #[cold]
     fn grow(&mut self, additional: usize) {
-        self.bytes.resize(self.len + additional + STEP, 0);
+        let (capacity, needed) = (self.bytes.capacity(), self.len + additional + STEP);
+        if needed > capacity {
+            if needed > self.max_capacity {
+                self.cut = true;
+                return;
+            }
+            let doubled = capacity.saturating_mul(2).clamp(needed, self.max_capacity);
+            self.bytes.reserve_exact(doubled - self.bytes.len());
+        }
+        self.bytes.resize(needed, 0);
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) enum Stop {
         /// The limit in bytes.
         limit: usize,
     },
+    /// There is no memory for the lines.
+    NoRoom,
     /// A field came where one pass cannot merge it with an earlier one; the message is to be read again, with care.
     Repeats,
 }

@@ -52,7 +52,9 @@ pub fn init(format: Format, verbosity: Verbosity) -> Result<(), LogError> {
         Verbosity::Debug => Level::DEBUG,
     };
     let filter = EnvFilter::builder().with_default_directive(Directive::from(level)).from_env()?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that cannot be written is told on stderr by default, which panics where stderr itself is gone.
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     let is_terminal = std::io::stderr().is_terminal();
     let installed = match resolve(format, is_terminal) {
         Form::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),

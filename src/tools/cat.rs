@@ -1,9 +1,12 @@
 //! `tracecapture cat`: the OTLP JSON lines of archives, or those spans that a filter keeps.
+//!
+//! Files and pipes get the very bytes; a terminal gets them escaped, since the lines may be anybody's.
 
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::ops::ControlFlow;
 
 use super::args::CatArgs;
+use super::escape::escape_json_lines_for_terminal;
 use super::exit::{ExitCode, Failure};
 use super::output::OutputError;
 use super::reading::{failure, read_all, warn};
@@ -24,7 +27,9 @@ const BUFFER: usize = 64 * 1024;
 pub fn run(args: &CatArgs) -> Result<ExitCode, Failure> {
     let CatArgs { paths, since, until, service, trace_id, limits } = args;
     let filter = LineFilter { since: *since, until: *until, service: service.clone(), trace_id: *trace_id };
-    let mut cat = Cat::new(filter, BufWriter::with_capacity(BUFFER, io::stdout().lock()));
+    let stdout = io::stdout().lock();
+    let form = if stdout.is_terminal() { Form::Escaped } else { Form::Raw };
+    let mut cat = Cat::new(filter, form, BufWriter::with_capacity(BUFFER, stdout));
     let errors = read_all(paths, limits, &mut cat);
     cat.flush();
     let Cat { output, has_written, is_damaged, .. } = cat;
@@ -54,8 +59,16 @@ enum Output<W> {
     Failed(io::Error),
 }
 
+/// How lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Raw,
+    Escaped,
+}
+
 struct Cat<W> {
     filter: LineFilter,
+    form: Form,
     output: Output<W>,
     /// The lines of one frame that pass, reused.
     passed: Vec<u8>,
@@ -65,9 +78,9 @@ struct Cat<W> {
 }
 
 impl<W: Write> Cat<W> {
-    fn new(filter: LineFilter, output: W) -> Self {
+    fn new(filter: LineFilter, form: Form, output: W) -> Self {
         let output = Output::Open(output);
-        Self { filter, output, passed: Vec::new(), chunk: String::new(), has_written: false, is_damaged: false }
+        Self { filter, form, output, passed: Vec::new(), chunk: String::new(), has_written: false, is_damaged: false }
     }
 
     /// Writes those of the lines that pass.
@@ -92,7 +105,13 @@ impl<W: Write> Cat<W> {
             return ControlFlow::Continue(());
         }
         self.has_written = true;
-        self.attempt(|output| output.write_all(lines))
+        match self.form {
+            Form::Raw => self.attempt(|output| output.write_all(lines)),
+            Form::Escaped => {
+                let escaped = escape_json_lines_for_terminal(lines);
+                self.attempt(|output| output.write_all(escaped.as_bytes()))
+            }
+        }
     }
 
     fn flush(&mut self) {
@@ -141,5 +160,27 @@ impl<W: Write> Visitor for Cat<W> {
             | Event::BundleManifest(_) => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(form: Form, filter: LineFilter, lines: &[u8]) -> Vec<u8> {
+        let mut cat = Cat::new(filter, form, Vec::new());
+        let flow = cat.event(Event::Lines { member: "x", lines });
+        assert_eq!(flow, ControlFlow::Continue(()));
+        match cat.output {
+            Output::Open(bytes) => bytes,
+            Output::ReaderGone | Output::Failed(_) => panic!("memory does not fail"),
+        }
+    }
+
+    #[test]
+    fn only_a_terminal_gets_lines_escaped() {
+        let lines = "{\"a\":\"\u{1b}[2J\u{202e}\"}\n".as_bytes();
+        assert_eq!(written(Form::Raw, LineFilter::default(), lines), lines);
+        assert_eq!(written(Form::Escaped, LineFilter::default(), lines), b"{\"a\":\"\\u001b[2J\\u202e\"}\n");
     }
 }

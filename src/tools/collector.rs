@@ -1,7 +1,7 @@
 //! `tracecapture collector`: the data path as a pod of a capture.
 //!
 //! What it needs to know is mounted: a `TraceCapture` and the keys of the installation. It talks to no
-//! API server. Its end takes at most [`NOTICE`] and the limits of the collector's stages, together
+//! API server. Its end takes at most `NOTICE` and the limits of the collector's stages, together
 //! half of the minute that its pod has (`terminationGracePeriodSeconds`).
 
 use std::io;

@@ -27,10 +27,10 @@ pub struct CollectorArgs {
     /// Address of OTLP over HTTP [default: every address, and the port in the settings]. Port 0 picks a free one.
     #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     pub http_listen: Option<SocketAddr>,
-    /// Address of inventory and downloads, for requests with a grant [default: [::]:4319]. Port 0 picks a free one.
+    /// Address of inventory and downloads, for requests with a grant [default: every address, and port 4319]. Port 0 picks a free one.
     #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     pub web_listen: Option<SocketAddr>,
-    /// Address of probes and metrics [default: [::]:8080]. Port 0 picks a free one.
+    /// Address of probes and metrics [default: every address, and port 8080]. Port 0 picks a free one.
     #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     pub admin_listen: Option<SocketAddr>,
 }

@@ -1,6 +1,7 @@
 //! What the processes that receive spans have in common: their runtime, their signals, their end.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -10,7 +11,7 @@ use tracing::{error, info, warn};
 use super::capture_file::CaptureFileError;
 use super::exit::{ExitCode, Failure};
 use crate::api::ValidCapture;
-use crate::archive::fs::LockError;
+use crate::archive::fs::{Fs as _, LockError, RealFs};
 use crate::clock::Timestamp;
 use crate::collector::{Collector, Controls, OpenError};
 use crate::settings::{CollectorSettings, changes};
@@ -142,6 +143,8 @@ pub(super) fn reload(
 pub(super) struct Stop {
     terminate: Signal,
     interrupt: Signal,
+    /// The terminal is gone; none where the process was told not to mind, as by `nohup`.
+    hangup: Option<Signal>,
 }
 
 impl Stop {
@@ -151,7 +154,9 @@ impl Stop {
     /// A [`Failure`] where the system offers no signals.
     pub(super) fn listen() -> Result<Self, Failure> {
         let listen = |kind| signal(kind).map_err(ProcessError::Signals);
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        // To listen replaces what `nohup` set, so that is looked at before.
+        let hangup = if hangup_is_ignored() { None } else { Some(listen(SignalKind::hangup())?) };
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())?, hangup })
     }
 
     /// Waits for one of them.
@@ -162,6 +167,29 @@ impl Stop {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            () = received(self.hangup.as_mut()) => {}
         }
+    }
+}
+
+/// Tells whether this process was started not to mind the end of its terminal.
+///
+/// Linux tells in `/proc`; elsewhere the answer is no. Source: `proc_pid_status(5)`, `SigIgn`.
+fn hangup_is_ignored() -> bool {
+    // All of it has less than two kilobytes.
+    let mut text = [0; 4096];
+    let read = RealFs.open(Path::new("/proc/self/status")).and_then(|file| file.read_at(&mut text, 0));
+    let text = String::from_utf8_lossy(text.get(..read.unwrap_or(0)).unwrap_or_default());
+    let mask = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
+}
+
+/// Waits for a signal; for ever where there is none to wait for.
+async fn received(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
     }
 }

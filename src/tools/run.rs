@@ -65,7 +65,7 @@ impl From<RunError> for Failure {
     }
 }
 
-/// Runs until SIGTERM or ctrl-C; a second one ends the drain, too.
+/// Runs until SIGTERM, ctrl-C or the end of its terminal; a second one ends the drain, too.
 ///
 /// # Errors
 /// A [`Failure`] that says what could not be started.

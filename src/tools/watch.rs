@@ -266,6 +266,25 @@ mod tests {
         while !events.recv_timeout(PATIENCE).unwrap().unwrap().kind.is_create() {}
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn without_a_watch_the_file_is_read_now_and_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("keys");
+        let stop = Shutdown::new();
+        let ((_kept, events), (sender, mut arrived)) = (mpsc::channel(1), mpsc::unbounded_channel());
+        let watched = Watched { path: file.clone(), seen: Seen::Text("a".to_owned()) };
+        fs::write(&file, "a").unwrap();
+        let stage = stop.clone();
+        stop.spawn("watch", async move {
+            watch(watched, None, events, &stage, move |text| sender.send(text.ok()).unwrap()).await;
+        });
+        tokio::time::sleep(LONGEST_SLEEP * 3).await;
+        assert!(arrived.try_recv().is_err(), "nothing has changed");
+        fs::write(&file, "b").unwrap();
+        assert_eq!(arrived.recv().await, Some(Some("b".to_owned())));
+        assert!(stop.stop("test", PATIENCE).await);
+    }
+
     #[tokio::test]
     async fn a_config_map_that_is_exchanged_arrives() {
         let dir = tempfile::tempdir().unwrap();

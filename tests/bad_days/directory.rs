@@ -63,6 +63,11 @@ async fn a_directory_that_vanishes_is_told_and_used_again_once_it_is_back() {
     }
     let (id, stored) = post_one(&run);
     assert_eq!(stored.status, 200);
+    // The lock went with the directory and was taken again.
+    let free = ["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--web-listen", "127.0.0.1:0"];
+    let second = support::output(&[&["run", "--data-dir", data_dir.to_str().unwrap()], &free[..]].concat());
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(second.status.code() == Some(1) && said.contains(&format!("process {} on ", run.pid())), "{said}");
     assert!(run.terminate().success());
     assert_holds(&data_dir, &[id].into());
 }

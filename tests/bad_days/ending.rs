@@ -1,7 +1,8 @@
-//! The end of a process: SIGTERM under load, and a second signal while it drains.
+//! The end of a process: SIGTERM under load, a second signal while it drains, and a terminal that is closed.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
 
 use crate::archive::{assert_holds, capture, chunks};
 use crate::client::{Client, post_one, wait_until};
@@ -76,4 +77,63 @@ fn a_second_signal_ends_it_at_once_and_nothing_acknowledged_is_lost() {
     assert!(asked.elapsed().as_secs() < 5, "it took {:?}", asked.elapsed());
     assert!(Run::start(&args).terminate().success());
     assert_holds(&data_dir, &[id].into());
+}
+
+#[test]
+fn a_terminal_that_is_closed_ends_it_as_sigterm_does() {
+    let scratch = tempfile::tempdir().unwrap();
+    let data_dir = scratch.path().join("data");
+    let (mut child, http) = start("", data_dir.to_str().unwrap());
+    let id = post(&http);
+    // Nobody reads stdout and stderr any more, as behind a terminal that is gone.
+    drop((child.stdout.take(), child.stderr.take()));
+    signal(&child, "HUP");
+    assert!(child.wait().unwrap().success());
+    assert_eq!(chunks(&data_dir, ".inprogress"), Vec::<String>::new());
+    assert_holds(&data_dir, &[id].into());
+}
+
+#[test]
+fn who_was_told_not_to_mind_the_terminal_goes_on_without_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    // What `nohup` does.
+    let (mut child, http) = start("trap '' HUP; ", scratch.path().join("data").to_str().unwrap());
+    signal(&child, "HUP");
+    post(&http);
+    // Were it draining already, this would be the second signal, with another exit code.
+    signal(&child, "TERM");
+    assert!(child.wait().unwrap().success());
+}
+
+/// Starts the program from a shell; returns it with the address of OTLP over HTTP once it is ready.
+fn start(before: &str, data_dir: &str) -> (Child, String) {
+    let listen = "--grpc-listen 127.0.0.1:0 --http-listen 127.0.0.1:0 --web-listen 127.0.0.1:0";
+    let script = format!("{before}exec \"$0\" run {listen} --data-dir \"$1\"");
+    let mut child = Command::new("sh")
+        .args(["-c", &script, env!("CARGO_BIN_EXE_tracecapture"), data_dir])
+        .env_remove("TRACECAPTURE_TOKEN")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines().map_while(Result::ok);
+    let http = lines.find_map(|line| line.strip_prefix("otlp/http ").map(|url| url.trim().to_owned())).unwrap();
+    assert!(lines.any(|line| line.is_empty()));
+    drop(lines);
+    (child, http)
+}
+
+/// Sends one span and returns its id.
+fn post(http: &str) -> u64 {
+    let id = crate::client::next_id();
+    let answer = Client::connect(http).unwrap().post(&crate::client::request(&[id], 0)).unwrap();
+    assert_eq!(answer.status, 200);
+    id
+}
+
+/// Sends a signal with the shell's own `kill`.
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", child.id())]).status().unwrap();
+    assert!(sent.success());
 }

@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Bytes, Frame};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -12,16 +10,9 @@ use prost::Message;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::Channel;
 
-use crate::grpc_client::{Body, EXPORT, call, connect_to, export, frame, request, whole};
+use crate::grpc_client::{EXPORT, call, connect_to, endless, export, frame, request, whole};
 use crate::samples::{self, MAX_BYTES, trace_id};
 use crate::target::Target;
-
-/// A body that begins with `begin` and never ends.
-fn endless(begin: Vec<u8>) -> Body {
-    use futures::StreamExt;
-    let first = futures::stream::iter([Ok(Frame::data(Bytes::from(begin)))]);
-    BodyExt::boxed(StreamBody::new(first.chain(futures::stream::pending())))
-}
 
 async fn client(target: &Target) -> TraceServiceClient<Channel> {
     let client = TraceServiceClient::connect(format!("http://{}", target.grpc())).await.unwrap();

@@ -4,8 +4,10 @@ use base64::Engine;
 use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::GeneralPurposeConfig;
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
 use hyper::client::conn::http2::SendRequest;
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -58,6 +60,12 @@ pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).boxed()
 }
 
+/// A body that begins with `begin` and never ends.
+pub(crate) fn endless(begin: Vec<u8>) -> Body {
+    let first = stream::iter([Ok(Frame::data(Bytes::from(begin)))]);
+    BodyExt::boxed(StreamBody::new(first.chain(stream::pending())))
+}
+
 /// Opens an HTTP/2 connection.
 pub(crate) async fn connect_to(address: &str) -> SendRequest<Body> {
     let stream = TcpStream::connect(address).await.unwrap();
@@ -100,7 +108,11 @@ pub(crate) async fn call(sender: &mut SendRequest<Body>, request: hyper::Request
 
 /// Makes a call of Export on a connection of its own; `body` is framed already.
 pub(crate) async fn export(headers: &[(&str, &str)], body: Vec<u8>) -> Reply {
-    let target = Target::shared();
+    export_to(&Target::shared(), headers, whole(body)).await
+}
+
+/// The same at an endpoint of the caller's.
+pub(crate) async fn export_to(target: &Target, headers: &[(&str, &str)], body: Body) -> Reply {
     let mut sender = connect_to(target.grpc()).await;
-    call(&mut sender, request(EXPORT, headers, whole(body))).await
+    call(&mut sender, request(EXPORT, headers, body)).await
 }

@@ -130,10 +130,18 @@ pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: 
 
 /// Sends one request and returns its answer.
 pub(crate) fn send(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-    let target = Target::shared();
+    send_to(&Target::shared(), method, path, headers, body)
+}
+
+fn send_to(target: &Target, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     let mut connection = Connection::open(target.http());
     connection.send(&request(method, path, headers, body));
     connection.answer()
+}
+
+/// Sends a body to the traces path of an endpoint of the caller's.
+pub(crate) fn post_to(target: &Target, media_type: &str, body: &[u8]) -> Answer {
+    send_to(target, "POST", "/v1/traces", &[("content-type", media_type)], body)
 }
 
 /// Sends a body to the traces path.

@@ -1,8 +1,10 @@
 //! The endpoint under test: one process for all tests that run at a time.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::support::{Run, output};
 
@@ -11,12 +13,15 @@ pub(crate) struct Target {
     grpc: String,
     http: String,
     run: Option<Run>,
+    _capture: Option<TempDir>,
 }
 
 static SHARED: Mutex<Weak<Target>> = Mutex::new(Weak::new());
 
 impl Target {
     /// Returns the endpoint that all tests share.
+    ///
+    /// A test that looks at what is stored holds it from its first request on: else the process may end between the two.
     pub(crate) fn shared() -> Arc<Self> {
         // A test that fails to start it must not fail the others by poison.
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -37,12 +42,30 @@ impl Target {
     fn given() -> Option<Self> {
         let grpc = std::env::var("OTLP_CONFORMANCE_GRPC").ok()?;
         let http = std::env::var("OTLP_CONFORMANCE_HTTP").ok()?;
-        Some(Self { grpc, http, run: None })
+        Some(Self { grpc, http, run: None, _capture: None })
     }
 
     fn started() -> Self {
-        let run = Run::start(&[]);
-        Self { grpc: run.grpc().to_owned(), http: run.http().to_owned(), run: Some(run) }
+        Self::of(Run::start(&[]), None)
+    }
+
+    /// Returns an endpoint of our own under a capture with this `spec`, `None` where another one is under test.
+    #[expect(clippy::disallowed_methods, reason = "a file of the test's own")]
+    pub(crate) fn under(spec: &str) -> Option<Self> {
+        if Self::given().is_some() {
+            return None;
+        }
+        let scratch = tempfile::tempdir().unwrap();
+        let (file, data_dir) = (scratch.path().join("capture.yaml"), scratch.path().join("data"));
+        let head =
+            "apiVersion: tracecapture.dev/v1alpha1\nkind: TraceCapture\nmetadata: {name: local, namespace: default}";
+        std::fs::write(&file, format!("{head}\nspec: {spec}\n")).unwrap();
+        let run = Run::start(&["-f", file.to_str().unwrap(), "--data-dir", data_dir.to_str().unwrap()]);
+        Some(Self::of(run, Some(scratch)))
+    }
+
+    fn of(run: Run, capture: Option<TempDir>) -> Self {
+        Self { grpc: run.grpc().to_owned(), http: run.http().to_owned(), run: Some(run), _capture: capture }
     }
 
     /// `host:port` of OTLP/gRPC.
@@ -53,6 +76,11 @@ impl Target {
     /// `host:port` of OTLP/HTTP.
     pub(crate) fn http(&self) -> &str {
         self.http.trim_start_matches("http://").trim_end_matches('/')
+    }
+
+    /// The data directory of an endpoint of our own.
+    pub(crate) fn data_dir(&self) -> &Path {
+        self.run.as_ref().unwrap().data_dir()
     }
 
     /// Returns the stored lines that hold `trace_id` (lower-case hex), `None` where the endpoint is not ours.

@@ -46,6 +46,10 @@ fn ranges_and_conditions_are_those_of_http() {
     check(206, Some(&whole.body[5..6]), &with_tag("bytes=5-5"));
     check(206, Some(&whole.body[len - 1024..]), &with_tag("bytes=-1024"));
     check(206, Some(&whole.body[100..]), &with_tag("bytes=100-999999999"));
+    // More digits than a number of 64 bits has are still a position.
+    check(206, Some(&whole.body[100..]), &with_tag("bytes=100-99999999999999999999999"));
+    check(206, Some(&whole.body), &with_tag("bytes=-99999999999999999999999"));
+    check(416, None, &with_tag("bytes=99999999999999999999999-"));
     check(200, Some(&whole.body), &with_tag("bytes=0-1,5-6"));
     check(200, Some(&whole.body), &with_tag("lines=1-2"));
     check(200, Some(&whole.body), &[("Range", "bytes=5-"), ("If-Range", "\"other\"")]);
@@ -100,6 +104,10 @@ fn what_does_not_exist_is_404_however_it_is_asked_for() {
         "/nothing",
         "/api/v1/captures/default/other",
         "/api/v1/captures/default/local/nothing",
+        "/api/v1/captures/default/local/",
+        "/api/v1/captures/default/local/bundle.tar/",
+        "/api/v1/captures/default/local/manifest/",
+        "/api/v1/captures/default/local/chunks/",
         "/api/v1/captures/default/local/chunks/20261121T103045.123Z_local_7f3a_000042.tar",
         "/api/v1/captures/default/local/chunks/..%2f.lock-local",
         "/api/v1/captures/default/local/chunks/%2e%2e/.lock-local",

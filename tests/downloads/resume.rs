@@ -60,7 +60,10 @@ impl Download {
         let headers = [("Range", &*range), ("If-Range", &*self.tag)];
         let headers = if way == Way::Tag { &headers[..] } else { &headers[..1] };
         let part = web.begin("GET", target, headers);
-        assert_eq!(part.status, 206, "{way:?} at {at} of {}", self.len);
+        if part.status != 206 {
+            let problem = String::from_utf8_lossy(&part.cut(1_000)).into_owned();
+            panic!("{way:?} at {at} of {}: {problem}", self.len);
+        }
         assert_eq!(part.header("content-range"), format!("bytes {at}-{last}/{}", self.len));
         assert_eq!(part.header("etag"), self.tag);
         let piece = 1 + self.random.below(self.len / 15);
@@ -132,6 +135,49 @@ fn a_download_survives_kills_of_its_server() {
     write(&file, &download.bytes);
     let verified = crate::support::output(&["verify", file.to_str().unwrap()]);
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+}
+
+#[test]
+fn after_a_restart_a_bare_range_is_refused_and_the_cut_file_says_how_to_go_on() {
+    let mut site = Site::start(KEEPS_ALL);
+    site.fill(6);
+    let mut download = Download::begin(&site.web(), 13);
+    download.resume(&site.web(), Way::Bare);
+    site.restart(KEEPS_ALL);
+    site.fill(8);
+    // Another snapshot, cut at about the same byte before the eyes of the new process.
+    let other = site.web().begin("GET", BUNDLE, &[]).cut(download.bytes.len() + 1);
+    assert_ne!(other[..download.bytes.len()], download.bytes);
+    let range = format!("bytes={}-", download.bytes.len());
+    let bare = site.web().get(BUNDLE, &[("Range", &range)]);
+    assert_eq!(bare.problem(412), "SnapshotUnknown");
+    assert!(bare.json()["detail"].as_str().unwrap().contains("the manifest that a bundle begins with"));
+    let target = format!("{BUNDLE}?snapshot={}", token_in(&download.bytes));
+    let rest = site.web().get(&target, &[("Range", &range)]);
+    assert_eq!(rest.status, 206);
+    download.bytes.extend(rest.body);
+    assert_eq!(digest(&SHA256, &download.bytes).as_ref(), download.sha);
+}
+
+#[test]
+fn where_two_snapshots_were_sent_so_far_a_bare_range_is_refused() {
+    let site = Site::start(KEEPS_ALL);
+    site.fill(3);
+    let whole = site.web().get(BUNDLE, &[]).body;
+    site.fill(6);
+    let later = site.web().get(BUNDLE, &[]);
+    let bare = |at: usize| site.web().get(BUNDLE, &[("Range", &format!("bytes={at}-"))]);
+    assert_eq!(bare(whole.len()).problem(412), "SnapshotUnknown");
+    let rest = bare(whole.len() + 1);
+    assert_eq!((rest.status, rest.header("etag")), (206, later.header("etag")));
+    assert!(rest.body == later.body[whole.len() + 1..]);
+}
+
+/// Reads the snapshot's token out of the beginning of a bundle, as a shell does.
+fn token_in(bundle: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bundle);
+    let line = text.lines().find(|line| line.contains("\"snapshot\": \"")).unwrap();
+    line.split('"').nth(3).unwrap().to_owned()
 }
 
 #[test]

@@ -8,5 +8,6 @@ mod fake;
 mod faults;
 mod leaders;
 mod permissions;
+mod reports;
 mod site;
 mod steady;

@@ -14,13 +14,13 @@ use tracecapture::operator::{Operator, Parts};
 use crate::fake::FakeApi;
 
 /// The namespace of the captures.
-pub const SHOP: &str = "shop";
+pub(crate) const SHOP: &str = "shop";
 
 /// The namespace of the installation.
-pub const SYSTEM: &str = "tracecapture-system";
+pub(crate) const SYSTEM: &str = "tracecapture-system";
 
 /// What the operator makes of a capture with one pod: resource and name.
-pub const CHILDREN: [(&str, &str); 8] = [
+pub(crate) const CHILDREN: [(&str, &str); 8] = [
     ("serviceaccounts", "checkout-collector"),
     ("configmaps", "checkout-settings"),
     ("configmaps", "checkout-otlp-env"),
@@ -32,15 +32,15 @@ pub const CHILDREN: [(&str, &str); 8] = [
 ];
 
 /// An API server and an operator.
-pub struct Site {
-    pub api: FakeApi,
-    pub reports: Arc<FakeReports>,
-    pub operator: Operator,
+pub(crate) struct Site {
+    pub(crate) api: FakeApi,
+    pub(crate) reports: Arc<FakeReports>,
+    pub(crate) operator: Operator,
 }
 
 /// Collectors that tell what they are told to.
 #[derive(Default)]
-pub struct FakeReports(pub Mutex<CollectorReport>);
+pub(crate) struct FakeReports(pub Mutex<CollectorReport>);
 
 /// The clock of the test's runtime, with a wall time to it.
 struct RuntimeClock {
@@ -49,7 +49,7 @@ struct RuntimeClock {
 
 impl Site {
     /// Starts an operator beside a server that has `captures`.
-    pub fn start(captures: impl IntoIterator<Item = Value>) -> Self {
+    pub(crate) fn start(captures: impl IntoIterator<Item = Value>) -> Self {
         let api = FakeApi::new();
         for capture in captures {
             api.put("tracecaptures", capture);
@@ -58,7 +58,7 @@ impl Site {
     }
 
     /// Starts an operator beside a server.
-    pub fn with(api: FakeApi, options: Options) -> Self {
+    pub(crate) fn with(api: FakeApi, options: Options) -> Self {
         let reports = Arc::new(FakeReports::default());
         let parts = Parts {
             client: api.client(),
@@ -71,7 +71,7 @@ impl Site {
     }
 
     /// Starts an operator and lets it and the cluster come to rest.
-    pub async fn at_rest(capture: Value) -> Self {
+    pub(crate) async fn at_rest(capture: Value) -> Self {
         let site = Self::start([capture]);
         pass(seconds(5)).await;
         site.api.settle(SHOP, "checkout");
@@ -80,7 +80,7 @@ impl Site {
     }
 
     /// Returns a condition: its status, reason and message.
-    pub fn condition(&self, name: &str, condition: &str) -> (String, String, String) {
+    pub(crate) fn condition(&self, name: &str, condition: &str) -> (String, String, String) {
         let capture = self.api.get("tracecaptures", SHOP, name).expect("the capture");
         let conditions = capture["status"]["conditions"].as_array().cloned().unwrap_or_default();
         let found = conditions.into_iter().find(|found| found["type"] == condition).unwrap_or_default();
@@ -89,12 +89,12 @@ impl Site {
     }
 
     /// Returns what the operator exposes as a metric.
-    pub fn metrics(&self) -> String {
+    pub(crate) fn metrics(&self) -> String {
         (self.operator.admin().render_metrics)()
     }
 
     /// Tells whether the children of `checkout` are all there.
-    pub fn has_children(&self) -> bool {
+    pub(crate) fn has_children(&self) -> bool {
         CHILDREN.iter().all(|(resource, name)| self.api.get(resource, SHOP, name).is_some())
     }
 }
@@ -120,7 +120,7 @@ impl Clock for RuntimeClock {
 }
 
 /// Returns what an operator is told by default.
-pub fn options(identity: &str) -> Options {
+pub(crate) fn options(identity: &str) -> Options {
     Options {
         image: "registry.example.com/tracecapture:1".to_owned(),
         image_pull_policy: None,
@@ -135,12 +135,12 @@ pub fn options(identity: &str) -> Options {
 }
 
 /// Returns a capture named `checkout`.
-pub fn capture(spec: Value) -> Value {
+pub(crate) fn capture(spec: Value) -> Value {
     named("checkout", spec)
 }
 
 /// Returns a capture.
-pub fn named(name: &str, spec: Value) -> Value {
+pub(crate) fn named(name: &str, spec: Value) -> Value {
     json!({
         "apiVersion": "tracecapture.dev/v1alpha1",
         "kind": "TraceCapture",
@@ -150,14 +150,14 @@ pub fn named(name: &str, spec: Value) -> Value {
 }
 
 /// Lets time pass: the paused clock moves on once every task waits for it.
-pub async fn pass(time: Duration) {
+pub(crate) async fn pass(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-pub fn seconds(n: u64) -> Duration {
+pub(crate) fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-pub fn minutes(n: u64) -> Duration {
+pub(crate) fn minutes(n: u64) -> Duration {
     Duration::from_mins(n)
 }

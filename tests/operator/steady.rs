@@ -1,6 +1,7 @@
 //! What one capture becomes, and that nothing is written where nothing changed.
 
 use serde_json::json;
+use tracecapture::api::report::StorageHealth;
 
 use crate::fake::Verb;
 use crate::site::{CHILDREN, SHOP, Site, capture, minutes, pass, seconds};
@@ -164,4 +165,33 @@ async fn an_object_of_somebody_else_is_left_alone() {
     assert_eq!(service["spec"]["ports"], json!([{ "port": 80 }]));
     let status = site.api.get("tracecaptures", SHOP, "checkout").unwrap()["status"].to_string();
     assert!(status.contains("ApplyFailed") && status.contains("checkout-otlp"), "{status}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transition_is_told_once() {
+    let site = Site::at_rest(capture(json!({}))).await;
+    let of = |site: &Site, reason: &str| {
+        let events = site.api.list("events");
+        events.iter().filter(|event| event["reason"] == reason).map(|event| event["regarding"]["name"].clone()).count()
+    };
+    assert_eq!(of(&site, "Receiving"), 1, "{:?}", site.api.list("events"));
+    let full = StorageHealth::Full { message: "no space left on device".to_owned() };
+    site.reports.0.lock().unwrap().health.storage = full;
+    pass(minutes(10)).await;
+    assert_eq!(of(&site, "VolumeFull"), 1, "{:?}", site.api.list("events"));
+    let (status, reason, _) = site.condition("checkout", "Ready");
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "VolumeFull"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn figures_that_move_all_the_time_are_published_once_a_minute() {
+    let site = Site::at_rest(capture(json!({}))).await;
+    site.api.forget_verbs();
+    for n in 1..=40 {
+        site.reports.0.lock().unwrap().storage.used_bytes = n * 10_000_000;
+        pass(seconds(15)).await;
+    }
+    let writes = site.api.writes();
+    assert!((8..=10).contains(&writes.len()), "in ten minutes: {:?}", words(&writes));
+    assert!(writes.iter().all(|verb| verb.target.subresource == "status"), "{:?}", words(&writes));
 }

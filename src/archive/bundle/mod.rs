@@ -41,7 +41,7 @@ use super::fs::{Fs, is_of_one_file};
 use super::layout::chunks_dir;
 use super::name::ChunkName;
 use super::scan::ScanError;
-use super::snapshot::{Scope, Snapshot};
+use super::snapshot::{FrozenChunk, Scope, Snapshot};
 use super::ustar::HeaderError;
 use crate::ids::CaptureId;
 use crate::units::ByteSize;
@@ -227,6 +227,6 @@ impl Bundle {
 
     /// Tells whether nothing was there to be taken.
     pub fn is_empty(&self) -> bool {
-        self.snapshot.chunks.is_empty()
+        !self.snapshot.chunks.iter().any(FrozenChunk::is_readable)
     }
 }

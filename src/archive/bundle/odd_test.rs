@@ -10,7 +10,7 @@ use super::fixture::{Fixture, lines, segment, walk};
 use super::*;
 use crate::archive::committed::Committed;
 use crate::archive::frame::Compression;
-use crate::archive::fs::{File, RealFs, Stat};
+use crate::archive::fs::{File, RealFs, Space, Stat};
 use crate::archive::name::ChunkState;
 use crate::archive::snapshot::Filter;
 
@@ -45,8 +45,8 @@ impl Fs for Refusing {
     fn stat(&self, path: &Path) -> io::Result<Stat> {
         RealFs.stat(path)
     }
-    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
-        RealFs.free_bytes(path)
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        RealFs.space(path)
     }
 }
 
@@ -108,7 +108,14 @@ fn a_file_that_cannot_be_read_does_not_keep_the_others() {
     for errno in [rustix::io::Errno::ACCESS, rustix::io::Errno::IO] {
         let fixture = three();
         let bundles = refusing(&fixture, errno);
-        check(&bundles, &[1, 3]);
+        let tar = check(&bundles, &[1, 3]);
+        let manifest: serde_json::Value = serde_json::from_slice(&walk(&tar)[0].1).unwrap();
+        assert_eq!(manifest["unreadable"], serde_json::json!([Fixture::name(2).to_string()]));
+        assert_eq!((&manifest["totals"]["chunks"], manifest["chunks"].as_array().unwrap().len()), (&2.into(), 2));
+        // Once it can be read, what was begun without it is ended without it.
+        let begun = bundles.freeze(&all()).unwrap().token().unwrap().clone();
+        let mended = fixture.bundles();
+        assert_eq!(bytes(&mended, mended.resolve(&begun, &all()).unwrap()), tar);
         let alone = bundles.freeze(&Scope::Chunk(Fixture::name(2)));
         assert!(matches!(alone, Err(BundleError::Read { .. })), "{errno}");
         // A snapshot that does hold it is not found without it, and not called gone for good.

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -19,7 +19,8 @@ const MAX_OWNER: u64 = 256;
 pub struct Lock {
     // The system gives the lock back when the file is closed. The file stays: removing
     // it would let a third process lock a new one while a second waits for the old.
-    _file: File,
+    file: File,
+    path: PathBuf,
 }
 
 /// Why a lock was not taken.
@@ -88,7 +89,13 @@ impl Lock {
         }
         // On a full volume the text may not fit; the lock holds all the same.
         let _ = file.set_len(0).and_then(|()| writeln!(file, "process {} on {}", std::process::id(), host()));
-        Ok(Self { _file: file })
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// Tells whether the path still leads to the locked file; where it does not, others can take the lock.
+    pub fn is_in_place(&self) -> bool {
+        let (held, found) = (self.file.metadata(), fs::symlink_metadata(&self.path));
+        matches!((held, found), (Ok(held), Ok(found)) if (held.dev(), held.ino()) == (found.dev(), found.ino()))
     }
 }
 
@@ -108,6 +115,7 @@ fn host() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::fs::{Fs as _, RealFs};
 
     #[test]
     fn a_second_owner_is_told_who_the_first_is_until_that_one_ends() {
@@ -118,5 +126,18 @@ mod tests {
         assert!(held.contains(&format!("process {} on ", std::process::id())), "{held}");
         drop(first);
         Lock::acquire(&path).unwrap();
+    }
+
+    #[test]
+    fn a_lock_whose_file_is_gone_is_out_of_place_and_can_be_taken_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(".lock-a");
+        let first = Lock::acquire(&path).unwrap();
+        assert!(first.is_in_place());
+        RealFs.remove(&path).unwrap();
+        assert!(!first.is_in_place());
+        let again = Lock::acquire(&path).unwrap();
+        assert!(again.is_in_place() && !first.is_in_place());
+        assert!(matches!(Lock::acquire(&path), Err(LockError::Held { .. })));
     }
 }

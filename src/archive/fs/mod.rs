@@ -53,6 +53,15 @@ pub enum Kind {
     Other,
 }
 
+/// How much a volume holds, for a writer without privileges, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// What could still be written.
+    pub free: u64,
+    /// What could be written if the volume were empty.
+    pub total: u64,
+}
+
 /// A volume: paths and directories. All calls block.
 ///
 /// # Errors
@@ -84,8 +93,8 @@ pub trait Fs: Send + Sync {
     /// Looks a path up, asking a network filesystem's server afresh where that can be asked for.
     fn stat(&self, path: &Path) -> io::Result<Stat>;
 
-    /// Returns how many bytes an unprivileged writer could still write.
-    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+    /// Returns how much the volume of a path holds.
+    fn space(&self, path: &Path) -> io::Result<Space>;
 }
 
 /// An open file. Offsets are explicit: nothing here has a position.

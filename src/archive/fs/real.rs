@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{File, FileId, Fs, Kind, Stat};
+use super::{File, FileId, Fs, Kind, Space, Stat};
 
 /// The volume as the operating system shows it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -67,9 +67,12 @@ impl Fs for RealFs {
         }
     }
 
-    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+    fn space(&self, path: &Path) -> io::Result<Space> {
         let volume = rustix::fs::statvfs(path)?;
-        Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
+        let bytes = |blocks: u64| blocks.saturating_mul(volume.f_frsize);
+        // What is free for privileged writers alone is no part of the volume for us.
+        let kept = volume.f_bfree.saturating_sub(volume.f_bavail);
+        Ok(Space { free: bytes(volume.f_bavail), total: bytes(volume.f_blocks.saturating_sub(kept)) })
     }
 }
 
@@ -144,7 +147,8 @@ mod tests {
         assert_eq!(&buffer, b"\0\0\0hello");
         assert_eq!(RealFs.stat(&b).unwrap().id, file.stat().unwrap().id);
         assert_eq!(RealFs.list(dir.path()).unwrap(), ["b"]);
-        assert!(RealFs.free_bytes(dir.path()).unwrap() > 0);
+        let space = RealFs.space(dir.path()).unwrap();
+        assert!(0 < space.free && space.free <= space.total, "{space:?}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::{File, FileId, Fs, Kind, Stat};
+use super::{File, FileId, Fs, Kind, Space, Stat};
 
 /// What a disk writes whole or not at all: a sector, the smallest that is in use.
 const PAGE: usize = 512;
@@ -482,9 +482,10 @@ impl Fs for SimFs {
         })
     }
 
-    fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
+    fn space(&self, _path: &Path) -> io::Result<Space> {
         let volume = self.lock();
-        Ok(volume.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(volume.used())))
+        let total = volume.capacity.unwrap_or(u64::MAX);
+        Ok(Space { free: volume.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(volume.used())), total })
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use super::members::FramesAt;
 use super::session::{Ending, Flow, Session, chain};
-use super::sniff::{Content, is_tar, sniff};
+use super::sniff::{Content, begins_with_header, is_tar, sniff};
 use super::tar::Until;
 use super::{Origin, ReadError};
 use crate::archive::frame::{self, Compression, MAX_RAW};
@@ -121,7 +121,10 @@ impl Session<'_> {
             let read = text.take(STEP as u64).read_to_end(buffer);
             self.spend(meter.consumed.get() - spent, (buffer.len() - old) as u64)?;
             spent = meter.consumed.get();
-            if std::mem::take(&mut is_first) && is_tar(buffer) {
+            // Zeros are an empty tar only where nothing else follows; without end they are a bomb, which a limit ends.
+            let is_all = matches!(read, Ok(n) if n < STEP);
+            let is_empty_tar = is_all && is_tar(buffer) && buffer.iter().all(|&b| b == 0);
+            if std::mem::take(&mut is_first) && (begins_with_header(buffer) || is_empty_tar) {
                 return Err(ReadError::CompressedTar(self.source.clone()).into());
             }
             if let Some(last) = memchr::memrchr(b'\n', buffer.get(old..).unwrap_or_default()) {
@@ -164,7 +167,7 @@ fn begins_a_tar(compression: Compression, head: &[u8]) -> bool {
             .and_then(|decoder| decoder.take(BLOCK as u64).read_to_end(&mut block)),
         Compression::None => Ok(0),
     };
-    result.is_ok() && is_tar(&block)
+    result.is_ok() && begins_with_header(&block)
 }
 
 /// Tells whether a frame of ours may begin here whose end is not read yet.

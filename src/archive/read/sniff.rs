@@ -35,5 +35,14 @@ pub(super) fn sniff(head: &[u8]) -> Option<Content> {
 
 /// Tells whether `head` begins with a tar header, or is the end mark of an empty tar.
 pub(super) fn is_tar(head: &[u8]) -> bool {
-    head.first_chunk::<{ ustar::BLOCK }>().is_some_and(|block: &Block| !matches!(ustar::parse(block), Parsed::Garbage))
+    first_block(head).is_some_and(|parsed| parsed != Parsed::Garbage)
+}
+
+/// Tells whether `head` begins with a tar header: zeros alone may also be the beginning of anything else.
+pub(super) fn begins_with_header(head: &[u8]) -> bool {
+    first_block(head).is_some_and(|parsed| !matches!(parsed, Parsed::Garbage | Parsed::Zeros))
+}
+
+fn first_block(head: &[u8]) -> Option<Parsed> {
+    head.first_chunk::<{ ustar::BLOCK }>().map(|block: &Block| ustar::parse(block))
 }

@@ -135,6 +135,8 @@ pub(super) enum Taken {
         /// The frames, in the order of the file.
         pieces: Vec<Piece>,
     },
+    /// Nothing: its file could not be read. It was frozen at a length of 0, by which its token tells.
+    Unreadable,
 }
 
 /// Counts of what is taken of a chunk, or of all chunks.
@@ -175,13 +177,23 @@ impl Counts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrozenChunk {
     pub(super) name: ChunkName,
-    /// The length at which a growing chunk was frozen; `None` for a sealed one.
+    /// The length at which a growing chunk was frozen, 0 for one that could not be read; `None` for a sealed one.
     pub(super) grown_to: Option<u64>,
     pub(super) taken: Taken,
     pub(super) counts: Counts,
 }
 
 impl FrozenChunk {
+    /// Stands in a snapshot for a chunk that cannot be read.
+    pub(super) fn unreadable(name: &ChunkName) -> Self {
+        let (taken, counts) = (Taken::Unreadable, Counts::default());
+        Self { name: name.clone(), grown_to: Some(0), taken, counts }
+    }
+
+    pub(super) fn is_readable(&self) -> bool {
+        self.taken != Taken::Unreadable
+    }
+
     fn hash_into(&self, context: &mut Context) {
         let Self { name, grown_to, taken, counts: _ } = self;
         hash_text(context, &name.to_string());
@@ -198,6 +210,7 @@ impl FrozenChunk {
                     }
                 }
             }
+            Taken::Unreadable => hash_text(context, "unreadable"),
         }
     }
 }

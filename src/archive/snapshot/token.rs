@@ -3,7 +3,8 @@
 //! URL-safe base64 without padding of: version (1 byte), mark of capture and scope (4), digest (16),
 //! then per run of chunks with consecutive sequence numbers: hash of writer and incarnation (4),
 //! first sequence number, twice the number of chunks plus 1 where the last of them was growing, and
-//! in that case the length at which it was frozen. The numbers are LEB128.
+//! in that case the length at which it was frozen, 0 where its file could not be read. The numbers
+//! are LEB128.
 
 use std::fmt;
 use std::str::FromStr;

@@ -14,6 +14,7 @@ use crate::archive::writer::{CreateError, SealError};
 use crate::archive::{ChunkWriter, WriterOptions};
 use crate::collector::queue::NotStored;
 use crate::collector::roll::{self, Cause, ChunkLimits, Growing};
+use crate::collector::share::Share;
 use crate::settings::LiveSettings;
 use crate::telemetry::chain;
 use crate::telemetry::metrics::CauseLabel;
@@ -88,7 +89,8 @@ impl Appender {
         let Some(open) = &mut self.open else { return };
         let now = self.place.clock.monotonic();
         let live = self.settings.load();
-        let cause = roll::due(open.growing(), limits(&live), now)
+        let limits = limits(&live, &self.share);
+        let cause = roll::due(open.growing(), limits, now)
             .or_else(|| (open.compression != live.compression()).then_some(Cause::Settings))
             .or_else(|| (live.state == State::Stopped).then_some(Cause::Stopped));
         if let Some(cause) = cause {
@@ -107,7 +109,20 @@ impl Appender {
         let Some(open) = &self.open else { return TEND_INTERVAL };
         let now = self.place.clock.monotonic();
         let touch = open.touched.saturating_add(live.recovery.touch_every).saturating_sub(now);
-        roll::due_in(open.growing(), limits(&live), now).min(touch).min(TEND_INTERVAL)
+        roll::due_in(open.growing(), limits(&live, &self.share), now).min(touch).min(TEND_INTERVAL)
+    }
+
+    /// Seals the growing chunk of a full volume, so that retention has something to delete.
+    pub(super) fn seal_if_full(&mut self) {
+        let Some(open) = &self.open else { return };
+        if let Some(cause) = roll::due_on_full_volume(open.growing(), self.volume.holds_reserve()) {
+            self.seal(cause);
+        }
+    }
+
+    /// Returns when the growing chunk is sealed, by the settings and the volume as they are now.
+    pub(super) fn chunk_limits(&self) -> ChunkLimits {
+        limits(&self.settings.load(), &self.share)
     }
 
     /// Completes the chunk, if there is one; where that fails it is left to recovery.
@@ -131,6 +146,6 @@ impl Appender {
     }
 }
 
-fn limits(live: &LiveSettings) -> ChunkLimits {
-    ChunkLimits { max_bytes: live.chunk.max_bytes.0, max_age: live.chunk.max_age }
+fn limits(live: &LiveSettings, share: &Share) -> ChunkLimits {
+    ChunkLimits { max_bytes: share.chunk_bytes(live.chunk.max_bytes.0), max_age: live.chunk.max_age }
 }

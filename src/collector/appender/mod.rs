@@ -24,11 +24,12 @@ use self::chunk::Open;
 use super::describe::{LastStored, Sources};
 use super::queue::{NotStored, QueueReceiver, Submission};
 use super::roll::Cause;
+use super::share::Share;
 use super::volume::Volume;
 use super::wake::{Call, Waker};
 use crate::archive::Durable;
 use crate::archive::committed::Committed;
-use crate::archive::fs::Fs;
+use crate::archive::fs::{Fs, Lock};
 use crate::archive::writer::CommitError;
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{Incarnation, Signal, WriterId};
@@ -72,6 +73,7 @@ pub struct Place {
 pub(super) struct Appender {
     place: Place,
     volume: Volume,
+    share: Share,
     settings: Arc<ArcSwap<LiveSettings>>,
     metrics: StorageMetrics,
     received: ReceiveMetrics,
@@ -86,11 +88,14 @@ pub(super) struct Appender {
 
 impl Appender {
     /// Makes an appender that has not begun a chunk; it counts in `sources`, and tells them how the storage is.
-    pub(super) fn new(place: Place, sources: &Sources, keeper: Waker) -> Self {
-        let Sources { settings, health, received, last_stored, stored: metrics, .. } = sources.clone();
+    ///
+    /// It holds the writer's lock until it ends.
+    pub(super) fn new(place: Place, lock: Option<Lock>, sources: &Sources, keeper: Waker) -> Self {
+        let Sources { settings, health, share, received, last_stored, stored: metrics, .. } = sources.clone();
         Self {
-            volume: Volume::new(place.clone(), health),
+            volume: Volume::new(place.clone(), lock, health, share.clone()),
             place,
+            share,
             settings,
             metrics,
             received,
@@ -120,13 +125,14 @@ impl Appender {
         if self.volume.probe() {
             self.keeper.wake();
         }
+        self.volume.tend();
         self.tend();
     }
 
     /// Returns how many bytes of lines the next group may have.
     fn group_bytes(&self) -> usize {
-        let share = self.settings.load().chunk.max_bytes.0 / GROUPS_PER_CHUNK;
-        usize::try_from(share).unwrap_or(usize::MAX).min(GROUP_BYTES)
+        let part = self.chunk_limits().max_bytes / GROUPS_PER_CHUNK;
+        usize::try_from(part).unwrap_or(usize::MAX).min(GROUP_BYTES)
     }
 
     /// Commits a group and answers it.
@@ -138,7 +144,9 @@ impl Appender {
                 self.last_stored.note(self.place.clock.now());
             }
             Err(NotStored::VolumeFull) => {
-                self.keeper.wake();
+                self.seal_if_full();
+                // The next chunk is begun once there is room for it.
+                self.room = self.keeper.wake();
             }
             Err(_) => {}
         }

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::archive::fs::{EIO, Effect, Fault, Fs as _, Op, SimFs};
 use crate::clock::Clock;
+use crate::collector::queue::NotStored;
 use crate::collector::testing::{BEGIN, CHUNKS, DATA, World, small_chunks};
 use crate::units::ByteSize;
 
@@ -246,4 +247,17 @@ fn a_writer_that_is_not_the_keeper_recovers_its_own_and_deletes_nothing() {
     assert_eq!(inventory.load().chunks.len(), 2, "it reports what lies there all the same");
     keeper.sweep();
     assert_eq!(world.stored.evicted_total(), 1);
+}
+
+#[test]
+fn on_a_full_volume_a_writer_waits_until_the_keeper_made_room() {
+    let mut world = world_with(10);
+    let one = world.used() / 10;
+    world.set(|live| live.chunk.max_bytes = ByteSize(one * 2));
+    world.fs.set_capacity(Some(world.used()));
+    assert_eq!(world.group(), Err(NotStored::VolumeFull));
+    world.not_keeper().sweep();
+    assert_eq!((world.group(), world.stored.evicted_total()), (Err(NotStored::VolumeFull), 0));
+    world.keeper().0.sweep();
+    assert_eq!(world.group(), Ok(()));
 }

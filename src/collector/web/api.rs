@@ -40,7 +40,7 @@ pub(super) struct App {
 impl App {
     pub(super) fn new(context: WebContext, shutdown: Shutdown) -> Self {
         let permits = Arc::new(Semaphore::new(context.limits.downloads));
-        let downloads = Arc::new(Downloads::new(context.began_empty));
+        let downloads = Arc::new(Downloads::default());
         Self { context, downloads, permits, shutdown }
     }
 

@@ -57,7 +57,11 @@ impl Wanted {
         if !unit.trim().eq_ignore_ascii_case("bytes") {
             return None;
         }
-        let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok())?;
+        // A position of any length is valid, and nothing that we have is as long as what a number holds.
+        let number = |text: &str| {
+            let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+            is_number.then(|| text.parse::<u64>().unwrap_or(u64::MAX))
+        };
         match (first.trim(), last.trim()) {
             ("", last) => Some(Self::Last(number(last)?)),
             (first, "") => Some(Self::From { first: number(first)?, last: None }),
@@ -190,7 +194,10 @@ mod tests {
             ("bytes=0-1,5-6", None),
             ("bytes=+1-", None),
             ("lines=1-", None),
-            ("bytes=99999999999999999999-", None),
+            ("bytes=99999999999999999999-", Some(Err(Unsatisfiable))),
+            ("bytes=5-99999999999999999999999", Some(Ok(5..100))),
+            ("bytes=-99999999999999999999999", Some(Ok(0..100))),
+            ("bytes=5x-", None),
         ];
         for (header, expected) in table {
             assert_eq!(Wanted::parse(header).map(|wanted| wanted.of(100)), expected, "{header}");

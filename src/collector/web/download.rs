@@ -48,7 +48,7 @@ impl App {
             capture: asked.source.bundles.capture().clone(),
             scope: asked.scope.clone(),
         };
-        let choice = self.choose(&asked, &key)?;
+        let choice = self.choose(&asked, &key).await?;
         let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Problem::busy())?;
         let (bundles, scope) = (Arc::clone(&asked.source.bundles), asked.scope.clone());
         let bundle = self.shutdown.blocking(move || open(&bundles, &scope, &choice)).await?;
@@ -65,7 +65,6 @@ impl App {
             sent: 0,
             failed: false,
             downloads: Arc::clone(&self.downloads),
-            clock: Arc::clone(&self.context.clock),
             metrics: self.context.metrics.clone(),
             pin: Some(asked.source.pins.hold(bundle.snapshot().chunk_names().cloned())),
             _permit: permit,
@@ -75,7 +74,7 @@ impl App {
     }
 
     /// Decides which snapshot a request is about.
-    fn choose(&self, asked: &Asked, key: &Key) -> Result<Choice, Problem> {
+    async fn choose(&self, asked: &Asked, key: &Key) -> Result<Choice, Problem> {
         let Conditions { range, if_range, if_match, .. } = &asked.conditions;
         if let Some(token) = &asked.snapshot {
             return Ok(Choice::Given(token.clone()));
@@ -88,13 +87,21 @@ impl App {
             (Some(_), Some(tag)) => Ok(tag.snapshot().map_or(Choice::Fresh, Choice::Given)),
             (Some(range), None) if asked.method == Method::GET => match range.continues_at() {
                 None => Ok(Choice::Fresh),
-                Some(position) => {
-                    let found = self.downloads.find(key, position, self.context.clock.monotonic());
-                    found.map(Choice::Given).map_err(|unmatched| ambiguous(position, unmatched))
-                }
+                Some(position) => self.sent_alone(key, position).await.map(Choice::Given),
             },
             _ => Ok(Choice::Fresh),
         }
+    }
+
+    /// Finds the snapshot that alone was ever sent up to `position`.
+    async fn sent_alone(&self, key: &Key, position: u64) -> Result<Token, Problem> {
+        let is_only_sender = Arc::clone(&self.context.is_only_sender);
+        let found = if self.shutdown.blocking(move || is_only_sender()).await {
+            self.downloads.find(key, position)
+        } else {
+            Err(Unmatched::Unrecorded)
+        };
+        found.map_err(|unmatched| ambiguous(position, unmatched))
     }
 
     /// Begins to read a bundle; the body gets what was read.
@@ -197,12 +204,14 @@ fn precondition(detail: &str) -> Problem {
 
 fn ambiguous(position: u64, unmatched: Unmatched) -> Problem {
     let what = match unmatched {
-        Unmatched::None => "no download of this was sent that far (it may have been before a restart)",
+        Unmatched::None => "nothing of this was sent that far",
         Unmatched::Several => "several snapshots of this were sent that far",
+        Unmatched::Unrecorded => "it may have been begun at another process, before a restart for instance",
     };
     let detail = format!(
         "cannot tell which snapshot to continue at byte {position}: {what}; repeat the request with `snapshot=TOKEN` in its \
-         query, as the `Content-Location` of the first response gives it, or start anew without `Range`"
+         query (the token is `snapshot` in the manifest that a bundle begins with, and in the `Content-Location` of its \
+         first response), or start anew without `Range`"
     );
     Problem::new(StatusCode::PRECONDITION_FAILED, "SnapshotUnknown", detail)
 }

@@ -1,30 +1,24 @@
-//! Which snapshots were sent to whom, and how far: for clients that resume without naming what.
+//! Which snapshots were sent, and how far: for clients that resume without naming what.
 //!
 //! `curl -C -` sends `Range: bytes=N-` and no validator. It must get the bytes of the snapshot it began
-//! with, or an error. What a client received differs from what was sent by what sockets buffer, so a position
-//! that far back or less belongs to a download; where that leaves a choice, there is no answer.
+//! with, or an error. Who has N bytes of a snapshot was sent at least as many: so by a record of everything that was
+//! ever sent, a position belongs to a snapshot if that alone was sent so far, and else to none that can be told.
+//! Nothing softer decides: neither how long ago it was, nor how much sockets and proxies may hold back, nor that all
+//! of a snapshot was sent, since sent is not received.
 //!
-//! A process that began on a directory with chunks, or has forgotten entries, cannot tell whether a client began
-//! with a snapshot that it does not know. It then takes only downloads for candidates that were cut before its eyes.
-//! What stays possible: a client that began with an unknown snapshot, and another of the same token that was cut since,
-//! within [`IN_FLIGHT`] of the same position. Who names the snapshot is safe from that, too.
+//! The record is one process's memory. Where it has gaps there is no answer either: up to the furthest byte of
+//! what it had to forget, and anywhere at all where another process may have served the same captures, before or beside
+//! this one. The way out is the same for all: a bundle names its snapshot in its first entry.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::access::Principal;
 use crate::archive::snapshot::{Scope, Token};
 use crate::ids::CaptureId;
 
-/// More than sockets and proxies in between hold of a connection.
-const IN_FLIGHT: u64 = 16 << 20;
-
-/// How many downloads are remembered.
+/// How many snapshots are remembered: people and scripts of one capture are few, and a token may have some kilobytes.
 const MAX_ENTRIES: usize = 256;
-
-/// For how long.
-const MAX_AGE: Duration = Duration::from_hours(24);
 
 /// What two requests for the same thing have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,80 +28,65 @@ pub(super) struct Key {
     pub(super) scope: Scope,
 }
 
-/// The downloads of a process.
-pub(super) struct Downloads(Mutex<Known>);
+/// What a process has sent.
+#[derive(Default)]
+pub(super) struct Downloads(Mutex<Record>);
 
-struct Known {
+#[derive(Default)]
+struct Record {
     /// The latest at the end.
     entries: VecDeque<Entry>,
-    /// Whether `entries` are all downloads there ever were.
-    all: bool,
+    /// The furthest position of what was sent and is not among `entries`.
+    gaps_to: u64,
 }
 
 struct Entry {
     key: Key,
     token: Token,
+    /// The position behind the furthest byte that was sent.
     sent: u64,
-    /// Whether the last byte was sent; it may not have been received.
-    whole: bool,
-    touched: Duration,
 }
 
-/// How far a snapshot was sent.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Sent {
-    /// The position behind the last byte sent.
-    pub(super) position: u64,
-    /// The snapshot's length.
-    pub(super) of: u64,
-}
-
-/// Why a position belongs to no download.
+/// Why nobody can say which snapshot a position belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unmatched {
-    /// Nothing was sent so far.
+    /// No snapshot was sent that far.
     None,
     /// Several snapshots were.
     Several,
+    /// One may have been that the record does not hold.
+    Unrecorded,
 }
 
 impl Downloads {
-    /// Makes the memory of a process; `knows_all` where nothing can have been downloaded before it.
-    pub(super) fn new(knows_all: bool) -> Self {
-        Self(Mutex::new(Known { entries: VecDeque::new(), all: knows_all }))
-    }
-
-    /// Notes how far a snapshot's bytes went out.
-    pub(super) fn note(&self, key: &Key, token: &Token, sent: Sent, now: Duration) {
-        let mut known = self.lock();
-        let at = known.entries.iter().position(|entry| entry.token == *token && entry.key == *key);
-        let before = at.and_then(|at| known.entries.remove(at));
-        let (position, whole) = before.map_or((0, false), |entry| (entry.sent, entry.whole));
-        while known.entries.len() >= MAX_ENTRIES {
-            known.entries.pop_front();
-            known.all = false;
-        }
-        known.entries.push_back(Entry {
-            key: key.clone(),
-            token: token.clone(),
-            sent: position.max(sent.position),
-            whole: whole || sent.position == sent.of,
-            touched: now,
-        });
-    }
-
-    /// Finds the one snapshot that a client may have received up to `position`.
-    pub(super) fn find(&self, key: &Key, position: u64, now: Duration) -> Result<Token, Unmatched> {
-        let Known { entries, all } = &mut *self.lock();
-        let before = entries.len();
-        entries.retain(|entry| now.saturating_sub(entry.touched) < MAX_AGE);
-        *all &= entries.len() == before;
-        let fits = |entry: &&Entry| {
-            entry.key == *key
-                && (*all || !entry.whole)
-                && (entry.sent.saturating_sub(IN_FLIGHT)..=entry.sent).contains(&position)
+    /// Notes that the bytes of a snapshot go out up to `position`; to be called before they do.
+    ///
+    /// A snapshot without a token cannot be gone on with, but somebody may try.
+    pub(super) fn note(&self, key: &Key, token: Option<&Token>, position: u64) {
+        let mut record = self.lock();
+        let Some(token) = token else {
+            record.gaps_to = record.gaps_to.max(position);
+            return;
         };
-        let mut candidates = entries.iter().filter(fits);
+        let at = record.entries.iter().position(|entry| entry.token == *token && entry.key == *key);
+        let before = at.and_then(|at| record.entries.remove(at)).map_or(0, |entry| entry.sent);
+        if record.entries.len() >= MAX_ENTRIES {
+            let forgotten = record.entries.pop_front().map_or(0, |entry| entry.sent);
+            record.gaps_to = record.gaps_to.max(forgotten);
+        }
+        record.entries.push_back(Entry { key: key.clone(), token: token.clone(), sent: before.max(position) });
+    }
+
+    /// Finds the one snapshot of which a client can have what is before `position`.
+    ///
+    /// # Errors
+    /// [`Unmatched`] where there is none, or more than one.
+    pub(super) fn find(&self, key: &Key, position: u64) -> Result<Token, Unmatched> {
+        let record = self.lock();
+        if position <= record.gaps_to {
+            return Err(Unmatched::Unrecorded);
+        }
+        let mut candidates = record.entries.iter().filter(|entry| entry.key == *key && position <= entry.sent);
         match (candidates.next(), candidates.next()) {
             (Some(entry), None) => Ok(entry.token.clone()),
             (None, _) => Err(Unmatched::None),
@@ -115,7 +94,7 @@ impl Downloads {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, Record> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -127,8 +106,6 @@ mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-    const NOW: Duration = Duration::from_secs(100);
-
     fn key(service: &str) -> Key {
         let filter = Filter { service: Some(service.to_owned()), ..Filter::default() };
         let capture = CaptureId::new("default", "local").unwrap();
@@ -139,50 +116,49 @@ mod tests {
         URL_SAFE_NO_PAD.encode([&[1][..], &[n; 20]].concat()).parse().unwrap()
     }
 
-    fn sent(position: u64) -> Sent {
-        Sent { position, of: 1 << 30 }
-    }
-
-    #[test]
-    fn after_a_restart_only_what_was_cut_before_its_eyes_is_gone_on_with() {
-        for (knows_all, found) in [(true, Ok(token(1))), (false, Err(Unmatched::None))] {
-            let downloads = Downloads::new(knows_all);
-            downloads.note(&key("a"), &token(1), Sent { position: 1_000, of: 1_000 }, NOW);
-            assert_eq!(downloads.find(&key("a"), 900, NOW), found);
-            downloads.note(&key("b"), &token(2), sent(1_000), NOW);
-            assert_eq!(downloads.find(&key("b"), 900, NOW), Ok(token(2)));
+    /// Sends each snapshot of service `a` so far, and looks for a position.
+    fn check(sent: &[(u8, u64)], position: u64, expected: Result<u8, Unmatched>) {
+        let downloads = Downloads::default();
+        for &(n, to) in sent {
+            downloads.note(&key("a"), Some(&token(n)), to);
         }
+        assert_eq!(downloads.find(&key("a"), position), expected.map(token), "{position} of {sent:?}");
+        assert_eq!(downloads.find(&key("b"), position), Err(Unmatched::None));
     }
 
     #[test]
-    fn a_position_near_what_was_sent_finds_its_snapshot() {
-        let downloads = Downloads::new(true);
-        downloads.note(&key("a"), &token(1), sent(100 << 20), NOW);
-        let find = |position| downloads.find(&key("a"), position, NOW);
-        assert_eq!(find(100 << 20), Ok(token(1)));
-        assert_eq!(find(84 << 20), Ok(token(1)));
-        assert_eq!(find((84 << 20) - 1), Err(Unmatched::None));
-        assert_eq!(find((100 << 20) + 1), Err(Unmatched::None));
-        assert_eq!(downloads.find(&key("b"), 100 << 20, NOW), Err(Unmatched::None));
-        assert_eq!(downloads.find(&key("a"), 100 << 20, NOW + MAX_AGE), Err(Unmatched::None));
+    fn a_position_belongs_to_the_only_snapshot_that_was_sent_so_far() {
+        check(&[], 1, Err(Unmatched::None));
+        check(&[(1, 1_000)], 1_000, Ok(1));
+        check(&[(1, 1_000)], 1, Ok(1));
+        check(&[(1, 1_000)], 1_001, Err(Unmatched::None));
+        check(&[(1, 1_000), (1, 500)], 1_000, Ok(1));
     }
 
     #[test]
-    fn a_choice_is_no_answer() {
-        let downloads = Downloads::new(true);
-        downloads.note(&key("a"), &token(1), sent(1_000), NOW);
-        downloads.note(&key("a"), &token(1), sent(500), NOW);
-        downloads.note(&key("a"), &token(2), sent(900), NOW);
-        assert_eq!(downloads.find(&key("a"), 800, NOW), Err(Unmatched::Several));
-        assert_eq!(downloads.find(&key("a"), 950, NOW), Ok(token(1)));
+    fn a_choice_is_no_answer_however_far_apart_the_ends_are() {
+        check(&[(1, 1_000), (2, 900)], 900, Err(Unmatched::Several));
+        check(&[(1, 1_000), (2, 900)], 901, Ok(1));
+        check(&[(1, 1 << 40), (2, 900)], 900, Err(Unmatched::Several));
     }
 
     #[test]
-    fn memory_is_bounded() {
-        let downloads = Downloads::new(true);
-        (0..=255).for_each(|n| downloads.note(&key("a"), &token(n), sent(1), NOW));
-        downloads.note(&key("b"), &token(0), sent(1), NOW);
+    fn what_is_forgotten_leaves_a_gap_up_to_its_end() {
+        let downloads = Downloads::default();
+        downloads.note(&key("a"), Some(&token(0)), 700);
+        (1..=255).for_each(|n| downloads.note(&key("a"), Some(&token(n)), 10));
+        downloads.note(&key("b"), Some(&token(0)), 900);
         assert_eq!(downloads.lock().entries.len(), MAX_ENTRIES);
-        assert_eq!(downloads.find(&key("b"), 1, NOW), Ok(token(0)));
+        assert_eq!(downloads.find(&key("b"), 700), Err(Unmatched::Unrecorded));
+        assert_eq!(downloads.find(&key("b"), 701), Ok(token(0)));
+    }
+
+    #[test]
+    fn what_has_no_token_leaves_a_gap_up_to_its_end() {
+        let downloads = Downloads::default();
+        downloads.note(&key("a"), None, 700);
+        downloads.note(&key("a"), Some(&token(1)), 900);
+        assert_eq!(downloads.find(&key("a"), 700), Err(Unmatched::Unrecorded));
+        assert_eq!(downloads.find(&key("a"), 701), Ok(token(1)));
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! # Invariants
 //! - A response never continues another snapshot than the one its client began with: the entity tag *is* the
-//!   snapshot, and a range without any validator is matched with what was sent before, or refused (`downloads` says how far that can be trusted).
+//!   snapshot, and a range without any validator is answered only where it can be of one snapshot alone (`downloads` says when).
 //! - A capture whose snapshot does not fit into a token (chunks of very many writers) is sent without an entity tag and
 //!   without ranges: then a cut download starts anew.
 //! - Memory per download is a few pieces, whatever the capture's size; a client that stops reading is let go.
@@ -111,8 +111,8 @@ pub struct WebContext {
     pub metrics: WebMetrics,
     /// What the process says about itself, here as on an admin port.
     pub admin: Admin,
-    /// Whether the captures held nothing when this process began, so that no download can be older than it.
-    pub began_empty: bool,
+    /// Tells whether nobody but this process can ever have sent anything of the captures; may block.
+    pub is_only_sender: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Bounds.
     pub limits: WebLimits,
 }

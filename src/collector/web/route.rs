@@ -41,14 +41,14 @@ impl Route {
         }
         let mut parts = path.strip_prefix("/api/v1/captures/")?.splitn(3, '/');
         let capture = CaptureId::new(parts.next()?, parts.next()?).ok()?;
-        let resource = match parts.next().map(|rest| rest.split_once('/').unwrap_or((rest, ""))) {
-            None => Resource::Summary,
-            Some(("bundle.tar", "")) => Resource::Bundle,
-            Some(("manifest", "")) => Resource::Manifest,
-            Some(("chunks", "")) => Resource::Chunks,
-            Some(("chunks", chunk)) => Resource::Chunk(chunk.strip_suffix(".tar").unwrap_or(chunk).parse().ok()?),
-            Some(("traces", id)) => Resource::Trace(id.parse().ok()?),
-            Some(_) => return None,
+        let Some(rest) = parts.next() else { return Some(Self::Capture(capture, Resource::Summary)) };
+        let resource = match (rest, rest.split_once('/')) {
+            ("bundle.tar", _) => Resource::Bundle,
+            ("manifest", _) => Resource::Manifest,
+            ("chunks", _) => Resource::Chunks,
+            (_, Some(("chunks", chunk))) => Resource::Chunk(chunk.strip_suffix(".tar").unwrap_or(chunk).parse().ok()?),
+            (_, Some(("traces", id))) => Resource::Trace(id.parse().ok()?),
+            _ => return None,
         };
         Some(Self::Capture(capture, resource))
     }
@@ -146,7 +146,13 @@ mod tests {
             "/",
             "/api/v1/captures/default",
             "/api/v1/captures/default/local/",
+            "/api/v1/captures/default/local/bundle.tar/",
             "/api/v1/captures/default/local/bundle.tar/x",
+            "/api/v1/captures/default/local/manifest/",
+            "/api/v1/captures/default/local/chunks/",
+            "/api/v1/captures/default/local/traces",
+            "/api/v1/captures/",
+            "/livez/",
             "/api/v1/captures/../local",
             "/api/v1/captures/default/local/chunks/../../etc/passwd",
             "/api/v1/captures/default/local/chunks/..%2f..%2fx.tar",

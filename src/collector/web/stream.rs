@@ -12,11 +12,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tracing::{info, warn};
 
-use super::downloads::Key;
-use super::downloads::{Downloads, Sent};
+use super::downloads::{Downloads, Key};
 use crate::archive::bundle::{BundleError, BundleReader, Pin as ChunkPin};
 use crate::archive::snapshot::Token;
-use crate::clock::Clock;
 use crate::telemetry::metrics::{DownloadLabels, WebMetrics};
 
 /// Bytes read and sent at a time: large enough that a call costs nothing beside its copy.
@@ -50,7 +48,6 @@ pub(super) struct Record {
     pub(super) sent: u64,
     pub(super) failed: bool,
     pub(super) downloads: Arc<Downloads>,
-    pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: WebMetrics,
     pub(super) pin: Option<ChunkPin>,
     /// Dropped with the record: then another download may begin.
@@ -132,12 +129,9 @@ impl Record {
         self.note(self.range.start + self.sent);
     }
 
-    /// Remembers how far the snapshot was sent.
+    /// Remembers how far the snapshot is sent.
     fn note(&self, position: u64) {
-        if let Some(token) = &self.token {
-            let sent = Sent { position, of: self.content_len };
-            self.downloads.note(&self.key, token, sent, self.clock.monotonic());
-        }
+        self.downloads.note(&self.key, self.token.as_ref(), position);
     }
 }
 

@@ -35,10 +35,14 @@ struct Answer {
 
 impl Server {
     async fn of(fixture: &Fixture) -> Self {
-        Self::limited(fixture, WebLimits::default()).await
+        Self::start(fixture, WebLimits::default(), true).await
     }
 
     async fn limited(fixture: &Fixture, limits: WebLimits) -> Self {
+        Self::start(fixture, limits, true).await
+    }
+
+    async fn start(fixture: &Fixture, limits: WebLimits, is_only_sender: bool) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::default()));
         let (stopped, pins) = (Arc::new(AtomicBool::new(false)), Pins::new(clock.clone()));
         let state = Arc::clone(&stopped);
@@ -62,7 +66,7 @@ impl Server {
             clock,
             metrics: WebMetrics::default(),
             admin: Admin { ready: Arc::new(|| Err("no disk".to_owned())), ..Admin::starting() },
-            began_empty: true,
+            is_only_sender: Arc::new(move || is_only_sender),
             limits,
         };
         let (metrics, shutdown) = (context.metrics.clone(), Shutdown::new());
@@ -174,6 +178,18 @@ async fn a_bare_range_continues_what_was_sent_or_nothing() {
     // From zero on it is a new download, and then the position leaves a choice.
     assert_eq!(server.get("/bundle.tar", &[("Range", "bytes=0-")]).await.status, 206);
     assert_eq!(server.get("/bundle.tar", &[("Range", "bytes=1000-")]).await.status, 412);
+}
+
+#[tokio::test]
+async fn where_others_may_have_sent_too_a_bare_range_is_refused() {
+    let fixture = captured();
+    let server = Server::start(&fixture, WebLimits::default(), false).await;
+    let whole = server.get("/bundle.tar", &[]).await;
+    let refused = server.get("/bundle.tar", &[("Range", "bytes=1000-")]).await;
+    assert_eq!((refused.status, refused.reason()), (412, "SnapshotUnknown".to_owned()));
+    assert_eq!(server.get("/bundle.tar", &[("Range", "bytes=0-")]).await.body, whole.body);
+    let named = [("Range", "bytes=1000-"), ("If-Range", whole.header("etag"))];
+    assert_eq!(server.get("/bundle.tar", &named).await.body, whole.body[1000..]);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::Plan;
 use super::network::{otlp_ports, own_ports};
-use crate::api::{Fault, Quantity as Given};
+use crate::api::Quantity as Given;
 use crate::clock::Timestamp;
 use crate::settings::CollectorSettings;
 use crate::units::ByteSize;
@@ -44,8 +44,8 @@ const MEMORY_BESIDE_REQUESTS: u64 = 256 << 20;
 /// Limits that are chosen here are whole MiB.
 const MIB: u64 = 1 << 20;
 
-/// Returns the container; `faults` takes what is wrong with the parts that the capture leaves open.
-pub(super) fn container(plan: &Plan<'_>, faults: &mut Vec<Fault>) -> Container {
+/// Returns the container.
+pub(super) fn container(plan: &Plan<'_>) -> Container {
     let collector = &plan.capture.spec().collector;
     Container {
         name: NAME.to_owned(),
@@ -53,8 +53,8 @@ pub(super) fn container(plan: &Plan<'_>, faults: &mut Vec<Fault>) -> Container {
         // The policy belongs to the operator's own image: what others use is left to Kubernetes.
         image_pull_policy: plan.context.image_pull_policy.filter(|_| collector.image.is_none()).map(str::to_owned),
         args: Some(["collector", "--settings-dir", SETTINGS_DIR, "--data-dir", DATA_DIR].map(str::to_owned).to_vec()),
-        env: Some(env(plan, faults)),
-        ports: Some(ports(plan, faults)),
+        env: Some(env(plan)),
+        ports: Some(ports(plan)),
         resources: Some(resources(plan)),
         volume_mounts: Some(mounts(plan)),
         security_context: Some(security()),
@@ -68,7 +68,7 @@ pub(super) fn container(plan: &Plan<'_>, faults: &mut Vec<Fault>) -> Container {
 
 /// Returns the environment: who the pod is, then what the capture adds, in its order, since a
 /// variable may refer to an earlier one.
-fn env(plan: &Plan<'_>, faults: &mut Vec<Fault>) -> Vec<EnvVar> {
+fn env(plan: &Plan<'_>) -> Vec<EnvVar> {
     let mut variables: Vec<EnvVar> = IDENTITY
         .map(|(name, field)| EnvVar {
             name: name.to_owned(),
@@ -79,29 +79,19 @@ fn env(plan: &Plan<'_>, faults: &mut Vec<Fault>) -> Vec<EnvVar> {
             ..EnvVar::default()
         })
         .to_vec();
-    for given in &plan.capture.spec().collector.env {
-        if IDENTITY.iter().any(|(name, _)| *name == given.name) {
-            let path = format!("spec.collector.env[{}]", given.name);
-            faults.push(Fault::new(path, "tells the collector which pod it is: remove it"));
-        }
-        variables.push(EnvVar { name: given.name.clone(), value: Some(given.value.clone()), ..EnvVar::default() });
-    }
+    // None of these is one of ours: the rules of the resource keep their names.
+    variables.extend(plan.capture.spec().collector.env.iter().map(|given| EnvVar {
+        name: given.name.clone(),
+        value: Some(given.value.clone()),
+        ..EnvVar::default()
+    }));
     variables
 }
 
 /// Returns the ports. They are also what restarts the pods when the endpoint moves, which a
 /// collector cannot follow while it runs.
-fn ports(plan: &Plan<'_>, faults: &mut Vec<Fault>) -> Vec<ContainerPort> {
-    let own = own_ports();
-    let otlp = otlp_ports(plan);
-    for port in &otlp {
-        if let Some(taken) = own.iter().find(|own| own.number == port.number) {
-            let transport = port.name.trim_start_matches("otlp-");
-            let message = format!("port {} of the pod is taken (`{}`): choose another", taken.number, taken.name);
-            faults.push(Fault::new(format!("spec.receiver.{transport}.port"), message));
-        }
-    }
-    let ports = otlp.into_iter().chain(own);
+fn ports(plan: &Plan<'_>) -> Vec<ContainerPort> {
+    let ports = otlp_ports(plan).into_iter().chain(own_ports());
     ports
         .map(|port| ContainerPort {
             name: Some(port.name.to_owned()),

@@ -61,13 +61,12 @@ fn merge_list(list: &mut Vec<Value>, items: &[Value], key: &str, (path, faults):
             faults.push(Fault::new(path, format!("has no `{key}`: elements of this list are merged by it")));
             continue;
         };
-        match list.iter_mut().find(|element| element.get(key) == Some(name)) {
-            Some(element) => merge(element, item, &path, faults),
-            None => {
-                let mut added = Value::Null;
-                merge(&mut added, item, &path, faults);
-                list.push(added);
-            }
+        if let Some(element) = list.iter_mut().find(|element| element.get(key) == Some(name)) {
+            merge(element, item, &path, faults);
+        } else {
+            let mut added = Value::Null;
+            merge(&mut added, item, &path, faults);
+            list.push(added);
         }
     }
 }

@@ -3,6 +3,9 @@
 //!
 //! Checked on what comes out of the merge and not on what goes in: a field that is removed,
 //! replaced or reached by another way is then no way around.
+//!
+//! What remains is what anybody can do who may create restricted pods in that namespace: run
+//! other images, mount its `Secret`s. The right to write captures is to be given like that one.
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::{Map, Value};
@@ -27,7 +30,7 @@ pub(super) fn merge(template: PodTemplateSpec, overlay: &Map<String, Value>) -> 
     let mut overlay = Value::Object(overlay.clone());
     write_quantities_as_text(&mut overlay);
     let mut faults = Vec::new();
-    let _: PodTemplateSpec = typed::read(&overlay, PATH, &mut faults);
+    typed::check::<PodTemplateSpec>(&overlay, PATH, &mut faults);
     let before = serde_json::to_value(&template).unwrap_or_default();
     let mut merged = before.clone();
     merge::merge(&mut merged, &overlay, PATH, &mut faults);

@@ -47,7 +47,7 @@ pub(super) fn template(plan: &Plan<'_>) -> Result<PodTemplateSpec, BuildError> {
 fn spec(plan: &Plan<'_>, faults: &mut Vec<Fault>) -> PodSpec {
     let collector = &plan.capture.spec().collector;
     PodSpec {
-        containers: vec![container::container(plan, faults)],
+        containers: vec![container::container(plan)],
         volumes: Some(volumes(plan)),
         service_account_name: Some(plan.names.collector()),
         automount_service_account_token: Some(false),

@@ -2,20 +2,29 @@
 
 use serde_json::Value;
 
-use super::container::{self, DATA_DIR, SETTINGS_DIR};
+use super::container::{self, DATA_DIR, DATA_VOLUME, IDENTITY, SETTINGS_DIR, SETTINGS_VOLUME};
 use crate::api::Fault;
-
-/// The members of the template's metadata that a pod of a set can have.
-const METADATA: [&str; 2] = ["annotations", "labels"];
 
 /// By which members the elements of lists are found.
 const KEYS: [&str; 2] = ["name", "mountPath"];
 
-/// The container, as the beginning of a path.
-const C: [&str; 3] = ["spec", "containers", container::NAME];
+/// The lists whose elements stand in brackets in the path of a fault.
+const LISTS: [&str; 4] = ["containers", "env", "volumeMounts", "volumes"];
+
+/// How the names of variables begin that only the operator sets.
+const RESERVED: [&str; 2] = ["POD_", "TRACECAPTURE_"];
+
+/// The container of the collector.
+const COLLECTOR: [&str; 3] = ["spec", "containers", container::NAME];
+
+/// Its probes, and the ways in which a probe can ask.
+const PROBES: [&str; 3] = ["livenessProbe", "readinessProbe", "startupProbe"];
+const HANDLERS: [&str; 4] = ["exec", "grpc", "httpGet", "tcpSocket"];
 
 /// Paths within the template, and what to do instead of changing them.
-const PROTECTED: [(&[&str], &str); 29] = [
+///
+/// The rules of the resource refuse some of them already: the template does not rely on it.
+const OF_THE_POD: [(&[&str], &str); 11] = [
     (&["spec", "serviceAccountName"], "the pods run under an account without permissions: remove it"),
     (&["spec", "serviceAccount"], "the pods run under an account without permissions: remove it"),
     (&["spec", "automountServiceAccountToken"], "the pods get no token: remove it"),
@@ -25,85 +34,103 @@ const PROTECTED: [(&[&str], &str); 29] = [
     (&["spec", "hostname"], "the set names its pods: remove it"),
     (&["spec", "subdomain"], "the set names its pods: remove it"),
     (&["spec", "nodeName"], "goes past the scheduler: use `spec.collector.nodeSelector`"),
-    (&["spec", "volumes", container::SETTINGS_VOLUME], "the collector reads its settings here: remove it"),
-    (&["spec", "volumes", container::DATA_VOLUME], "chunks lie on the volume of `spec.storage`: change it there"),
-    (&[C[0], C[1], C[2], "image"], "use `spec.collector.image`"),
-    (&[C[0], C[1], C[2], "command"], "the image knows its program: remove it"),
-    (&[C[0], C[1], C[2], "args"], "the collector takes its settings from the capture: remove it"),
-    (&[C[0], C[1], C[2], "ports"], "use `spec.receiver`; give ports of your own to a container of your own"),
-    (&[C[0], C[1], C[2], "env", container::IDENTITY[0].0], "tells the collector which pod it is: remove it"),
-    (&[C[0], C[1], C[2], "env", container::IDENTITY[1].0], "tells the collector which pod it is: remove it"),
-    (&[C[0], C[1], C[2], "volumeMounts", SETTINGS_DIR], "the collector reads its settings here: remove it"),
-    (&[C[0], C[1], C[2], "volumeMounts", DATA_DIR], "chunks lie here: use `spec.storage`"),
-    (&[C[0], C[1], C[2], "securityContext", "readOnlyRootFilesystem"], "mount an `emptyDir` where files are written"),
-    (&[C[0], C[1], C[2], "startupProbe", "httpGet"], HANDLER),
-    (&[C[0], C[1], C[2], "startupProbe", "exec"], HANDLER),
-    (&[C[0], C[1], C[2], "startupProbe", "tcpSocket"], HANDLER),
-    (&[C[0], C[1], C[2], "readinessProbe", "httpGet"], HANDLER),
-    (&[C[0], C[1], C[2], "readinessProbe", "exec"], HANDLER),
-    (&[C[0], C[1], C[2], "readinessProbe", "tcpSocket"], HANDLER),
-    (&[C[0], C[1], C[2], "livenessProbe", "httpGet"], HANDLER),
-    (&[C[0], C[1], C[2], "livenessProbe", "exec"], HANDLER),
-    (&[C[0], C[1], C[2], "livenessProbe", "tcpSocket"], HANDLER),
+    (&["spec", "volumes", SETTINGS_VOLUME], "the collector reads its settings here: remove it"),
+    (&["spec", "volumes", DATA_VOLUME], "chunks lie on the volume of `spec.storage`: change it there"),
 ];
 
-/// What is said of another way to probe the collector.
-const HANDLER: &str = "the collector answers these probes on its own port: change their times only";
+/// Paths within the container of the collector, and what to do instead of changing them.
+const OF_THE_COLLECTOR: [(&[&str], &str); 9] = [
+    (&["image"], "use `spec.collector.image`"),
+    (&["command"], "the image knows its program: remove it"),
+    (&["args"], "the collector takes its settings from the capture: remove it"),
+    (&["ports"], "use `spec.receiver`; give ports of your own to a container of your own"),
+    (&["env", IDENTITY[0].0], "tells the collector which pod it is: remove it"),
+    (&["env", IDENTITY[1].0], "tells the collector which pod it is: remove it"),
+    (&["volumeMounts", SETTINGS_DIR], "the collector reads its settings here: remove it"),
+    (&["volumeMounts", DATA_DIR], "chunks lie here: use `spec.storage`"),
+    (&["securityContext", "readOnlyRootFilesystem"], "mount an `emptyDir` where files are written"),
+];
+
+/// A template before and after the merge.
+#[derive(Debug, Clone, Copy)]
+struct Templates<'v> {
+    before: &'v Value,
+    merged: &'v Value,
+}
 
 /// Returns what an overlay changed that it must not, with paths within the template.
 pub(super) fn faults(before: &Value, merged: &Value) -> Vec<Fault> {
+    let templates = Templates { before, merged };
     let mut faults = Vec::new();
-    let metadata = merged.get("metadata").and_then(Value::as_object).into_iter().flatten();
-    for (name, _) in metadata.filter(|(name, _)| !METADATA.contains(&name.as_str())) {
-        faults.push(Fault::new(
-            format!("metadata.{name}"),
-            "the set gives its pods everything but labels and annotations: remove it",
-        ));
+    for (name, _) in before.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten() {
+        let advice = "the set finds its pods by their labels: remove it";
+        faults.extend(templates.change(&["metadata", "labels", name], advice));
     }
-    let labels = before.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
-    for (name, _) in labels {
-        faults.extend(change(
-            before,
-            merged,
-            &["metadata", "labels", name],
-            "the set finds its pods by their labels: remove it",
-        ));
+    for (path, advice) in OF_THE_POD {
+        faults.extend(templates.change(path, advice));
     }
-    for (path, advice) in PROTECTED {
-        faults.extend(change(before, merged, path, advice));
+    for (path, advice) in OF_THE_COLLECTOR {
+        faults.extend(templates.change(&of_collector(path), advice));
     }
-    faults.extend(shadowing(merged));
+    for probe in PROBES {
+        let advice = "the collector answers this probe on its own port: change its times only";
+        faults.extend(HANDLERS.iter().filter_map(|way| templates.change(&of_collector(&[probe, way]), advice)));
+    }
+    faults.extend(templates.shadowing_mounts());
+    faults.extend(templates.reserved_variables());
     faults
 }
 
-fn change(before: &Value, merged: &Value, path: &[&str], advice: &str) -> Option<Fault> {
-    if at(before, path) == at(merged, path) {
-        return None;
+impl Templates<'_> {
+    fn change(self, path: &[&str], advice: &str) -> Option<Fault> {
+        if at(self.before, path) == at(self.merged, path) {
+            return None;
+        }
+        Some(Fault::new(text(path), advice))
     }
-    Some(Fault::new(text(path), advice))
+
+    /// Returns the mounts that would lie over the settings or the chunks, or over a part of them.
+    fn shadowing_mounts(self) -> Vec<Fault> {
+        let ours = [SETTINGS_DIR, DATA_DIR];
+        let lies_over = |path: &&str| {
+            let parts = parts_of(path);
+            !ours.contains(path) && (ours.iter().any(|dir| parts.starts_with(&parts_of(dir))) || parts.contains(&".."))
+        };
+        let advice = "would hide files of the collector: mount it elsewhere";
+        let paths = names(self.merged, "volumeMounts", "mountPath").filter(lies_over);
+        paths.map(|path| Fault::new(text(&of_collector(&["volumeMounts", path])), advice)).collect()
+    }
+
+    /// Returns the variables that would change how the collector starts: its flags can be set by variables too.
+    fn reserved_variables(self) -> Vec<Fault> {
+        let is_known = |name: &str| names(self.before, "env", "name").any(|known| known == name);
+        let is_reserved = |name: &&str| RESERVED.iter().any(|prefix| name.starts_with(prefix)) && !is_known(name);
+        let added = names(self.merged, "env", "name").filter(is_reserved);
+        added.map(|name| Fault::new(text(&of_collector(&["env", name])), "is set by the operator: remove it")).collect()
+    }
 }
 
-/// Returns the mounts that would lie over a part of the settings or of the chunks.
-fn shadowing(merged: &Value) -> Vec<Fault> {
-    let mounts = at(merged, &[C[0], C[1], C[2], "volumeMounts"]).and_then(Value::as_array).into_iter().flatten();
-    let paths = mounts.filter_map(|mount| mount.get("mountPath")?.as_str());
-    let is_below = |path: &&str| {
-        [SETTINGS_DIR, DATA_DIR].iter().any(|dir| path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/')))
-    };
-    let shadow = |path| {
-        Fault::new(
-            text(&[C[0], C[1], C[2], "volumeMounts", path]),
-            "would hide files of the collector: mount it elsewhere",
-        )
-    };
-    paths.filter(is_below).map(shadow).collect()
+/// Returns the keys of a list of the collector's container.
+fn names<'v>(template: &'v Value, list: &str, key: &str) -> impl Iterator<Item = &'v str> {
+    let elements = at(template, &of_collector(&[list])).and_then(Value::as_array).into_iter().flatten();
+    elements.filter_map(move |element| element.get(key)?.as_str())
+}
+
+fn of_collector<'p>(path: &[&'p str]) -> Vec<&'p str> {
+    [&COLLECTOR, path].concat()
+}
+
+/// Splits a path into its parts, without those that lead nowhere.
+fn parts_of(path: &str) -> Vec<&str> {
+    path.split('/').filter(|part| !part.is_empty() && *part != ".").collect()
 }
 
 /// Goes down `path`; a step into a list takes the element with that key.
 fn at<'v>(value: &'v Value, path: &[&str]) -> Option<&'v Value> {
     path.iter().try_fold(value, |value, step| match value {
         Value::Array(items) => {
-            items.iter().find(|item| KEYS.iter().any(|key| item.get(key).is_some_and(|name| name == step)))
+            let is_meant = |item: &&Value| KEYS.iter().any(|key| item.get(key).is_some_and(|name| name == step));
+            items.iter().find(is_meant)
         }
         _ => value.get(step),
     })
@@ -112,15 +139,14 @@ fn at<'v>(value: &'v Value, path: &[&str]) -> Option<&'v Value> {
 /// Writes a path, with the elements of lists in brackets.
 fn text(path: &[&str]) -> String {
     let mut text = String::new();
-    let mut within_list = false;
+    let mut is_element = false;
     for step in path {
-        if within_list {
-            text = format!("{text}[{step}]");
-        } else {
-            let dot = if text.is_empty() { "" } else { "." };
-            text = format!("{text}{dot}{step}");
-        }
-        within_list = !within_list && matches!(*step, "containers" | "volumes" | "volumeMounts" | "env");
+        text = match (is_element, text.is_empty()) {
+            (true, _) => format!("{text}[{step}]"),
+            (false, true) => (*step).to_owned(),
+            (false, false) => format!("{text}.{step}"),
+        };
+        is_element = !is_element && LISTS.contains(step);
     }
     text
 }

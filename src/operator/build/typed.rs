@@ -19,16 +19,13 @@ enum Step<'v> {
 
 /// Reads `value`, which stands at `path` of the capture.
 ///
-/// Every leaf of the wrong type and every field that `T` does not have becomes a fault; what
-/// is returned then means nothing.
+/// What is wrong with it is added to `faults`; what is returned then means nothing.
 pub(super) fn read<T>(value: &Value, path: &str, faults: &mut Vec<Fault>) -> T
 where
     T: DeserializeOwned + Serialize + Default,
 {
     let n_before = faults.len();
-    visit(value, &mut Vec::new(), &mut |steps, leaf| {
-        faults.extend(fault_of::<T>(steps, leaf).map(|message| Fault::new(path.to_owned() + &text(steps), message)));
-    });
+    check::<T>(value, path, faults);
     match serde_json::from_value(value.clone()) {
         Ok(typed) => typed,
         Err(error) if faults.len() == n_before => {
@@ -38,6 +35,13 @@ where
         // What is wrong with it has been said by its leaves.
         Err(_) => T::default(),
     }
+}
+
+/// Adds every leaf of the wrong type and every field that `T` does not have to `faults`.
+pub(super) fn check<T: DeserializeOwned + Serialize>(value: &Value, path: &str, faults: &mut Vec<Fault>) {
+    visit(value, &mut Vec::new(), &mut |steps, leaf| {
+        faults.extend(fault_of::<T>(steps, leaf).map(|message| Fault::new(path.to_owned() + &text(steps), message)));
+    });
 }
 
 /// Visits everything in `value` that holds nothing itself.

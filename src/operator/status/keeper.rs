@@ -11,7 +11,7 @@ use crate::units::ByteSize;
 
 /// How long after its time a chunk may still be there: the keeper sweeps every minute or so, and a download spares
 /// chunks for a bounded time.
-const SWEEP_SLACK: Duration = Duration::from_secs(15 * 60);
+const SWEEP_SLACK: Duration = Duration::from_mins(15);
 
 /// Says whether the chunks are within the limits of retention.
 pub(super) fn retention(scene: &Scene<'_>, figures: Option<&StorageStatus>) -> Verdict {

@@ -39,7 +39,7 @@ pub(super) fn receivers(scene: &Scene<'_>) -> Verdict {
         let reason = if visit.paused { Reason::Paused } else { Reason::Pending };
         return Verdict::unknown(reason, "The collector pods are not made yet.");
     }
-    let faults = [missing, troubled, volume_at_fault, not_ready, silent, outdated, stopped];
+    let faults = [missing, troubled, volume_at_fault, stopped, outdated, not_ready, silent];
     faults.iter().find_map(|fault| fault(scene)).unwrap_or_else(|| {
         Verdict::yes(Reason::AllReady, &format!("{} of {} pods take spans.", scene.pods.len(), scene.n_wanted))
     })
@@ -99,10 +99,11 @@ fn outdated(scene: &Scene<'_>) -> Option<Verdict> {
     (n_outdated > 0).then(|| Verdict::no(reason, &what))
 }
 
-/// Pods that refuse spans because they were told to.
+/// Pods that refuse spans because the current settings say so; that is also why they are not ready.
 fn stopped(scene: &Scene<'_>) -> Option<Verdict> {
-    let is_stopped = |report: &CollectorReport| report.state == State::Stopped;
-    scene.pods.iter().filter_map(CollectorPod::told).find(|report| is_stopped(report))?;
+    let is_stopped =
+        |report: &&CollectorReport| report.state == State::Stopped && report.generation >= scene.visit.generation;
+    scene.pods.iter().filter_map(CollectorPod::told).find(is_stopped)?;
     let is_asked_for = scene.visit.capture.is_ok_and(|capture| capture.state() == State::Stopped);
     Some(if is_asked_for {
         Verdict::no(Reason::Stopped, "New spans are refused, since `spec.state` is `Stopped`.")

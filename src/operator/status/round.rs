@@ -6,7 +6,7 @@ use crate::api::TraceCaptureStatus;
 use crate::clock::Timestamp;
 
 /// How often a status is published of which only figures or wordings changed.
-const PAUSE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_mins(1);
 
 /// A figure keeps its previous value while the new one is within one part in this many.
 const STEADY_PARTS: i64 = 100;

@@ -44,10 +44,22 @@ impl Group {
         }
     }
 
-    /// Writes what stands before and behind the group's children.
-    pub(super) fn envelope(&self, bytes: &[u8], max_depth: u32) -> Result<(Envelope, Tally), Stop> {
+    /// Returns how many bytes the shared message has in the body.
+    pub(super) fn shared_len(&self) -> usize {
+        self.shared.iter().map(Range::len).sum()
+    }
+
+    /// Writes what stands before and behind the group's children, `None` where either is longer than `max_len`.
+    pub(super) fn envelope(
+        &self,
+        bytes: &[u8],
+        max_depth: u32,
+        max_len: usize,
+    ) -> Result<Option<(Envelope, Tally)>, Stop> {
         let mut open = Output::default();
         let mut close = Output::default();
+        open.bound(max_len);
+        close.bound(max_len);
         let mut tally = Tally::default();
         if let (false, Some(field), Some(message)) =
             (self.shared.is_empty(), self.by_role(Role::Shared), self.shared_message())
@@ -67,7 +79,10 @@ impl Group {
             tally.repaired_strings += u64::from(close.string(&field.key, bytes, range, b"\""));
         }
         close.byte(b'}');
-        Ok((Envelope { open: open.take(), close: close.take() }, tally))
+        if open.is_cut() || close.is_cut() {
+            return Ok(None);
+        }
+        Ok(Some((Envelope { open: open.take(), close: close.take() }, tally)))
     }
 
     fn by_role(&self, role: Role) -> Option<&'static Field> {

@@ -4,26 +4,26 @@ use std::ops::Range;
 
 use super::envelope::{Group, Values, service_name};
 use super::{Tally, Walk};
-use crate::otlp::assemble::{Assembler, Envelope};
-use crate::otlp::batch::{Limits, Report, Segment};
+use crate::otlp::assemble::{Assembler, Envelope, FREE_ENVELOPE_BYTES};
+use crate::otlp::batch::{Limits, Report, Room, Segment};
 use crate::otlp::schema::{Role, SignalSchema};
 use crate::otlp::wire::Stop;
 
 /// JSON of a span is about twice its protobuf, often a little more; a buffer too small by one byte is copied whole.
 const EXPANSION_PERCENT: usize = 250;
 
-/// Appends the canonical lines of a protobuf request to `segments`.
+/// Appends the canonical lines of a protobuf request to the segments, with memory from the room.
 ///
 /// # Errors
-/// Why the bytes are no request; `segments` may then hold lines of it.
-pub(crate) fn transcode(
+/// Why the bytes are no request; the segments may then hold lines of it.
+pub(crate) fn transcode<'s>(
     schema: &'static SignalSchema,
     bytes: &[u8],
     limits: Limits,
-    segments: &mut Vec<Segment>,
+    target: (&'s mut Vec<Segment>, &'s mut dyn Room),
 ) -> Result<Report, Stop> {
     let expected = bytes.len().saturating_mul(EXPANSION_PERCENT) / 100 + 512;
-    let lines = Assembler::new(limits, segments, bytes.len(), expected);
+    let lines = Assembler::new(limits, target, bytes.len(), expected)?;
     let mut request = Request { schema, bytes, limits, lines, report: Report::default() };
     let mut resources = Values::new(schema.request, Role::Children, bytes, 0..bytes.len());
     while let Some((field, range)) = resources.next()? {
@@ -53,13 +53,13 @@ impl Request<'_, '_> {
             None => String::new(),
         };
         let inner = self.envelope(&group)?;
-        let mut envelope = Envelope::default();
-        for part in [b"{\"", list.as_bytes(), b"\":[", &inner.open] {
-            envelope.open.extend_from_slice(part);
-        }
-        envelope.close.extend_from_slice(&inner.close);
-        envelope.close.extend_from_slice(b"]}\n");
-        self.lines.begin_resource(envelope, service);
+        let Envelope { mut open, mut close } = inner;
+        // In place: it may be long.
+        let before = [b"{\"", list.as_bytes(), b"\":["].concat();
+        open.reserve_exact(before.len());
+        open.splice(..0, before);
+        close.extend_from_slice(b"]}\n");
+        self.lines.begin_resource(Envelope { open, close }, service);
         let mut scopes = Values::new(message, Role::Children, self.bytes, range);
         while let Some((_, range)) = scopes.next()? {
             self.scope(range)?;
@@ -82,10 +82,20 @@ impl Request<'_, '_> {
     }
 
     fn item(&mut self, range: Range<usize>) -> Result<(), Stop> {
+        if range.len() > self.limits.max_line_bytes {
+            // Else it would be written behind others and then copied away from them.
+            self.lines.end_line();
+        }
         let mark = self.lines.begin_item();
-        let mut walk = Walk::new(self.bytes, &mut self.lines.out, self.limits.max_depth);
-        let valid = walk.message(self.schema.item, &[range])?;
-        let (tally, facts) = (walk.tally, walk.facts);
+        let (valid, tally, facts) = loop {
+            let mut walk = Walk::new(self.bytes, &mut self.lines.out, self.limits.max_depth);
+            let valid = walk.message(self.schema.item, std::slice::from_ref(&range))?;
+            let written = (valid, walk.tally, walk.facts);
+            if !self.lines.out.is_cut() {
+                break written;
+            }
+            self.lines.widen(&mark, range.len())?;
+        };
         if valid {
             self.lines.keep_item(&mark, &facts)?;
             self.add(tally);
@@ -97,10 +107,17 @@ impl Request<'_, '_> {
     }
 
     fn envelope(&mut self, group: &Group) -> Result<Envelope, Stop> {
-        let (envelope, tally) = group.envelope(self.bytes, self.limits.max_depth)?;
-        self.lines.check(envelope.open.len())?;
-        self.add(tally);
-        Ok(envelope)
+        let mut max_len = FREE_ENVELOPE_BYTES;
+        loop {
+            if let Some((envelope, tally)) = group.envelope(self.bytes, self.limits.max_depth, max_len)? {
+                self.lines.check(envelope.open.len())?;
+                self.add(tally);
+                return Ok(envelope);
+            }
+            max_len = max_len.saturating_mul(2).max(group.shared_len());
+            self.lines.check(max_len)?;
+            self.lines.take(max_len)?;
+        }
     }
 
     fn add(&mut self, tally: Tally) {

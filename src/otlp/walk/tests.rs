@@ -9,7 +9,7 @@ use prost::Message as _;
 use super::Walk;
 use crate::clock::Timestamp;
 use crate::ids::Signal;
-use crate::otlp::batch::{BadData, Encoding, Limits, Report, Segment, Transcoder};
+use crate::otlp::batch::{BadData, Encoding, Limits, Report, Room, Segment, Transcoder};
 use crate::otlp::output::Output;
 use crate::otlp::schema::of;
 
@@ -60,6 +60,73 @@ fn a_segment_is_closed_once_it_is_full() {
     let (segments, _) = check(limits, &request(&[&spans]));
     assert_eq!(segments.iter().map(|s| (s.line_count, s.items)).collect::<Vec<_>>(), [(2, 2), (2, 2), (2, 2)]);
     assert_eq!(segments[1].trace_ids.iter().map(|id| id.as_bytes()[0]).collect::<Vec<_>>(), [3, 4]);
+}
+
+/// Room that ends, and counts.
+#[derive(Debug)]
+struct Bounded {
+    left: usize,
+    taken: usize,
+}
+
+impl Room for Bounded {
+    fn take(&mut self, more: usize) -> bool {
+        let fits = more <= self.left;
+        if fits {
+            self.left -= more;
+            self.taken += more;
+        }
+        fits
+    }
+}
+
+/// Transcodes within `bytes` of room, and checks that the lines are the same as without bounds and take no more.
+fn within(bytes: usize, body: &[u8]) -> Result<usize, BadData> {
+    let (mut room, mut segments) = (Bounded { left: bytes, taken: 0 }, Vec::new());
+    let report =
+        Transcoder::default().transcode_within(&mut room, (Signal::Traces, Encoding::Protobuf, body), &mut segments)?;
+    let unbounded = check(Limits::default(), body);
+    assert_eq!((segments.iter().map(|s| &s.lines).collect::<Vec<_>>(), &report), {
+        (unbounded.0.iter().map(|s| &s.lines).collect(), &unbounded.1)
+    });
+    let capacities: usize = segments.iter().map(|segment| segment.lines.capacity()).sum();
+    assert!(capacities <= room.taken, "{capacities} bytes of {} taken", room.taken);
+    Ok(room.taken)
+}
+
+#[test]
+fn room_is_taken_before_it_is_used_and_lines_stay_the_same() {
+    // Each control character becomes six bytes: far more than is expected.
+    let grown = |len: usize| Span { name: "\u{1}".repeat(len), ..span(1) };
+    let resource = |len: usize| {
+        let service = text("long", &"\u{1}".repeat(len));
+        let group = ResourceSpans {
+            resource: Some(Resource { attributes: vec![service], ..Resource::default() }),
+            scope_spans: vec![ScopeSpans { spans: vec![span(1), span(2)], ..ScopeSpans::default() }],
+            ..ResourceSpans::default()
+        };
+        TracesData { resource_spans: vec![group] }.encode_to_vec()
+    };
+    let bodies = [
+        request(&[&[span(1)]]),
+        request(&[&[span(1), grown(1), span(2)]]),
+        request(&[&[span(1), grown(250_000), span(2)]]),
+        request(&[&vec![grown(20_000); 10]]),
+        // Lines that are split between items, with hardly any room left.
+        request(&[&vec![Span { name: "n".repeat(300_000), ..span(1) }; 8]]),
+        resource(100),
+        resource(10_000),
+        resource(60_000),
+    ];
+    for (index, body) in bodies.iter().enumerate() {
+        let taken = within(usize::MAX, body).unwrap();
+        let lines: usize = check(Limits::default(), body).0.iter().map(|segment| segment.lines.len()).sum();
+        assert!(taken <= 4 * lines + (1 << 20), "{index}: {taken} bytes for {lines} of lines");
+        assert_eq!(within(taken, body), Ok(taken), "{index}");
+        for part in [0, taken / 4, taken / 2, taken - 1] {
+            assert_eq!(within(part, body), Err(BadData::NoRoom), "{index}: {part} of {taken}");
+        }
+    }
 }
 
 #[test]

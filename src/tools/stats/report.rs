@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 pub(super) struct Report {
     /// Spans counted.
     pub(super) spans: u64,
-    /// Earliest start; absent where no span has a time.
+    /// Earliest start; absent where no span has a time that can be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) start: Option<Timestamp>,
     /// Latest end.
@@ -136,6 +136,12 @@ fn notes(summary: &Summary) -> Vec<String> {
     let beyond = summary.other_services.spans;
     if beyond > 0 {
         notes.push(format!("{beyond} spans are of services beyond the first {MAX_SERVICES} and are not listed"));
+    }
+    let unbelieved = summary.n_unbelieved;
+    if unbelieved > 0 {
+        notes.push(format!(
+            "{unbelieved} spans have times before 2000 or after 2099, as of a clock that is not set: the range and the gaps are without them"
+        ));
     }
     if summary.activity.is_coarse {
         notes.push("there are more gaps than are kept apart: the shortest are left out".to_owned());

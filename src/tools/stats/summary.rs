@@ -1,9 +1,11 @@
 //! What is counted, span by span.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::activity::Activity;
 use super::histogram::Histogram;
+use crate::clock::Timestamp;
 use crate::otlp::view::SpanView;
 
 /// How many operations are counted apart: a name with an id in it would else take all memory.
@@ -14,6 +16,13 @@ pub(super) const MAX_SERVICES: usize = 1_000;
 
 /// The longest name that is kept, in bytes.
 const MAX_NAME: usize = 256;
+
+/// Where clocks that are set stand: 2000-01-01 to 2100-01-01. One that was never set counts from 1970 or 1980,
+/// and a single span of it would make a range of decades and one gap of everything.
+const BELIEVED: Range<Timestamp> =
+    Timestamp::from_unix_nanos(946_684_800 * NANOS)..Timestamp::from_unix_nanos(4_102_444_800 * NANOS);
+
+const NANOS: u64 = 1_000_000_000;
 
 /// Source: OpenTelemetry `trace.proto`, `Status.StatusCode`.
 const STATUS_ERROR: i32 = 2;
@@ -32,7 +41,9 @@ impl Tally {
         self.spans += 1;
         self.errors += u64::from(span.status_code == STATUS_ERROR);
         let duration = span.end.as_unix_nanos().checked_sub(span.start.as_unix_nanos());
-        if let Some(duration) = duration.filter(|_| has_time(span)) {
+        // A clock that is set in the middle of a span makes a duration of decades.
+        let is_of_one_clock = BELIEVED.contains(&span.start) == BELIEVED.contains(&span.end);
+        if let Some(duration) = duration.filter(|_| has_time(span) && is_of_one_clock) {
             self.durations.record(duration);
         }
     }
@@ -55,6 +66,8 @@ pub(super) struct Summary {
     /// Spans of services beyond the cap.
     pub(super) other_services: Tally,
     pub(super) activity: Activity,
+    /// Spans whose times no clock that is set would give; they are not in `activity`.
+    pub(super) n_unbelieved: u64,
     n_operations: usize,
     n_spans: u64,
 }
@@ -63,8 +76,12 @@ impl Summary {
     /// Counts a span.
     pub(super) fn span(&mut self, span: &SpanView<'_>) {
         self.n_spans += 1;
-        if has_time(span) {
+        let (is_start_believed, is_end_believed) = (BELIEVED.contains(&span.start), BELIEVED.contains(&span.end));
+        // A span without an end, or that ends before it starts, began all the same.
+        if is_start_believed && (is_end_believed || span.end < span.start) {
             self.activity.note(span.start, span.end);
+        } else if has_time(span) {
+            self.n_unbelieved += 1;
         }
         self.tally(shortened(span.service), shortened(&span.name)).count(span);
     }
@@ -106,7 +123,6 @@ fn shortened(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
     use std::borrow::Cow;
 
     fn span<'a>(service: &'a str, name: &'a str, start: u64, end: u64) -> SpanView<'a> {
@@ -144,6 +160,27 @@ mod tests {
         summary.span(&span("shop", "a", 0, 10));
         let tally = &summary.services["shop"]["a"];
         assert_eq!((tally.spans, tally.errors, tally.durations.percentile(50)), (2, 2, None));
+    }
+
+    #[test]
+    fn clocks_that_are_not_set_make_no_range() {
+        const GOOD: u64 = 1_795_255_200 * NANOS;
+        let check = |start, end, range: Option<(u64, u64)>, duration: bool| {
+            let mut summary = Summary::default();
+            summary.span(&span("shop", "a", start, end));
+            let expected = range.map(|(a, b)| (Timestamp::from_unix_nanos(a), Timestamp::from_unix_nanos(b)));
+            assert_eq!(summary.activity.range(), expected, "{start} to {end}");
+            assert_eq!(summary.n_unbelieved, u64::from(range.is_none() && start > 0), "{start} to {end}");
+            let durations = &summary.services["shop"]["a"].durations;
+            assert_eq!(durations.percentile(50).is_some(), duration, "{start} to {end}");
+        };
+        check(GOOD, GOOD + 5, Some((GOOD, GOOD + 5)), true);
+        check(GOOD, 0, Some((GOOD, GOOD)), false);
+        check(0, GOOD, None, false);
+        check(7, 12, None, true);
+        check(7, GOOD, None, false);
+        check(GOOD, u64::MAX, None, false);
+        check(u64::MAX - 5, u64::MAX, None, true);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 /// Applies what a manager asks for: takes away what it applied before and asks for no more, then merges.
-pub fn apply(object: &mut Value, before: Option<&Value>, wanted: &Value) {
+pub(crate) fn apply(object: &mut Value, before: Option<&Value>, wanted: &Value) {
     if let Some(before) = before {
         withdraw(object, before, wanted);
     }
@@ -11,7 +11,7 @@ pub fn apply(object: &mut Value, before: Option<&Value>, wanted: &Value) {
 }
 
 /// Merges as `application/merge-patch+json` says.
-pub fn merge_patch(object: &mut Value, patch: &Value) {
+pub(crate) fn merge_patch(object: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *object = patch.clone();
         return;

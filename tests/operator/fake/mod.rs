@@ -16,17 +16,18 @@ use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-pub use request::{Target, Verb};
-pub use rules::Rules;
-pub use store::Object;
+pub(crate) use request::Verb;
+pub(crate) use rules::Rules;
 
 /// What a fault does to a request.
 #[derive(Debug, Clone)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Answers with this code, reason and message.
     Status(u16, &'static str, &'static str),
     /// Does not answer.
     Stall,
+    /// Answers a watch, and then says nothing any more.
+    Mute,
 }
 
 /// A fault and the requests that it is for.
@@ -38,13 +39,13 @@ struct Planned {
 
 /// The server.
 #[derive(Clone)]
-pub struct FakeApi {
+pub(crate) struct FakeApi {
     state: Arc<Mutex<State>>,
 }
 
 /// What the server has.
-pub struct State {
-    pub store: store::Store,
+struct State {
+    store: store::Store,
     verbs: Vec<Verb>,
     faults: Vec<Planned>,
     rules: Option<Rules>,
@@ -53,7 +54,7 @@ pub struct State {
 
 impl FakeApi {
     /// Makes a server that knows our resource definition and nothing else.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (changed, _) = watch::channel(0);
         let state =
             State { store: store::Store::default(), verbs: Vec::new(), faults: Vec::new(), rules: None, changed };
@@ -64,7 +65,7 @@ impl FakeApi {
     }
 
     /// Returns a client of this server.
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         let api = self.clone();
         let service = tower::service_fn(move |request| {
             let api = api.clone();
@@ -74,69 +75,74 @@ impl FakeApi {
     }
 
     /// Allows only what these rules grant.
-    pub fn enforce(&self, rules: Rules) {
+    pub(crate) fn enforce(&self, rules: Rules) {
         self.lock().rules = Some(rules);
     }
 
+    /// Returns what is granted and was never asked for.
+    pub(crate) fn unused_grants(&self) -> Vec<String> {
+        self.lock().rules.as_ref().expect("rules").unused()
+    }
+
     /// Puts an object in as somebody else would: created, or replaced as it is.
-    pub fn put(&self, resource: &str, object: Value) -> Value {
+    pub(crate) fn put(&self, resource: &str, object: Value) -> Value {
         self.change(|store| store.put(resource, object))
     }
 
     /// Changes an object as somebody else would.
-    pub fn edit(&self, resource: &str, namespace: &str, name: &str, change: impl FnOnce(&mut Value)) {
+    pub(crate) fn edit(&self, resource: &str, namespace: &str, name: &str, change: impl FnOnce(&mut Value)) {
         let mut object = self.get(resource, namespace, name).expect("the object to edit");
         change(&mut object);
         self.put(resource, object);
     }
 
     /// Returns an object.
-    pub fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<Value> {
+    pub(crate) fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<Value> {
         self.lock().store.get(resource, namespace, name).cloned()
     }
 
     /// Returns every object of a resource.
-    pub fn list(&self, resource: &str) -> Vec<Value> {
+    pub(crate) fn list(&self, resource: &str) -> Vec<Value> {
         self.lock().store.list(resource).cloned().collect()
     }
 
     /// Deletes an object as somebody else would.
-    pub fn delete(&self, resource: &str, namespace: &str, name: &str) {
+    pub(crate) fn delete(&self, resource: &str, namespace: &str, name: &str) {
         self.change(|store| store.delete(resource, namespace, name, "Background"));
     }
 
     /// Makes requests fail, `times` at most.
-    pub fn fail(&self, times: usize, fault: Fault, matches: impl Fn(&Verb) -> bool + Send + 'static) {
+    pub(crate) fn fail(&self, times: usize, fault: Fault, matches: impl Fn(&Verb) -> bool + Send + 'static) {
         self.lock().faults.push(Planned { matches: Box::new(matches), fault, left: times });
     }
 
     /// Ends all faults.
-    pub fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.lock().faults.clear();
     }
 
     /// Forgets the past: whoever watches from an older version has to list again.
-    pub fn compact(&self) {
+    pub(crate) fn compact(&self) {
         self.lock().store.compact();
     }
 
     /// Returns every request so far.
-    pub fn verbs(&self) -> Vec<Verb> {
+    pub(crate) fn verbs(&self) -> Vec<Verb> {
         self.lock().verbs.clone()
     }
 
     /// Returns the writes so far, but for those of the election.
-    pub fn writes(&self) -> Vec<Verb> {
+    pub(crate) fn writes(&self) -> Vec<Verb> {
         self.verbs().into_iter().filter(|verb| verb.is_write() && verb.target.resource != "leases").collect()
     }
 
     /// Forgets the requests so far.
-    pub fn forget_verbs(&self) {
+    pub(crate) fn forget_verbs(&self) {
         self.lock().verbs.clear();
     }
 
     /// Does what the controllers of a cluster would do for a capture: binds its claim, makes its pods and says that they are ready.
-    pub fn settle(&self, namespace: &str, capture: &str) {
+    pub(crate) fn settle(&self, namespace: &str, capture: &str) {
         let claim = format!("{capture}-chunks");
         if self.get("persistentvolumeclaims", namespace, &claim).is_some() {
             self.edit("persistentvolumeclaims", namespace, &claim, |claim| {

@@ -6,42 +6,42 @@ use http::{Method, Uri};
 
 /// What is asked for, and on what.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verb {
+pub(crate) struct Verb {
     /// The word of RBAC: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`.
-    pub verb: &'static str,
+    pub(crate) verb: &'static str,
     /// On what.
-    pub target: Target,
+    pub(crate) target: Target,
 }
 
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Target {
+pub(crate) struct Target {
     /// The group; empty for the core group.
-    pub group: String,
+    pub(crate) group: String,
     /// The plural.
-    pub resource: String,
+    pub(crate) resource: String,
     /// The subresource; empty for the object itself.
-    pub subresource: String,
+    pub(crate) subresource: String,
     /// The namespace; empty for all of them, and for what has none.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// The name; empty for the whole collection.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 impl Verb {
     /// Tells whether this may change something.
-    pub fn is_write(&self) -> bool {
+    pub(crate) fn is_write(&self) -> bool {
         !matches!(self.verb, "get" | "list" | "watch")
     }
 
     /// Tells whether this is `verb` on `resource`.
-    pub fn is(&self, verb: &str, resource: &str) -> bool {
+    pub(crate) fn is(&self, verb: &str, resource: &str) -> bool {
         self.verb == verb && self.target.resource == resource
     }
 }
 
 /// Reads a request; returns its query, too.
-pub fn parse(method: &Method, uri: &Uri) -> (Verb, BTreeMap<String, String>) {
+pub(crate) fn parse(method: &Method, uri: &Uri) -> (Verb, BTreeMap<String, String>) {
     let query: BTreeMap<String, String> = uri
         .query()
         .unwrap_or_default()

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::request::Verb;
 
 /// Rules of roles, each with whether something made use of it.
-pub struct Rules(Vec<Grant>);
+pub(crate) struct Rules(Vec<Grant>);
 
 /// One verb on one resource.
 struct Grant {
@@ -20,8 +20,8 @@ struct Grant {
 }
 
 impl Rules {
-    /// Reads the roles of a file of YAML documents; a `Role` counts for `namespaces[its namespace]`.
-    pub fn parse(text: &str) -> Self {
+    /// Reads the roles of a file of YAML documents; what binds them is taken for granted.
+    pub(crate) fn parse(text: &str) -> Self {
         let mut grants = Vec::new();
         for document in text.split("\n---\n") {
             let role: Value = serde_saphyr::from_str(document).unwrap();
@@ -57,7 +57,7 @@ impl Rules {
     }
 
     /// Returns what is granted and was never asked for.
-    pub fn unused(&self) -> Vec<String> {
+    pub(crate) fn unused(&self) -> Vec<String> {
         let unused = self.0.iter().filter(|grant| !grant.is_used);
         unused.map(|grant| format!("{} {}.{}", grant.verb, grant.resource, grant.group)).collect()
     }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::request::{Verb, parse};
 use super::store::Refused;
-use super::{FakeApi, Fault};
+use super::{FakeApi, Fault, State};
 
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
@@ -29,7 +29,12 @@ impl FakeApi {
         let accepts = head.headers.get("accept").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let is_partial = accepts.contains("PartialObjectMetadata");
         let patch_type = head.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        match self.admit(&verb) {
+        let is_apply = patch_type.starts_with("application/apply");
+        match self.admit(&verb, is_apply) {
+            Some(Fault::Mute) => {
+                let silence = stream::pending::<Result<Frame<Bytes>, Infallible>>();
+                return Response::new(StreamBody::new(silence).boxed_unsync());
+            }
             Some(Fault::Stall) => std::future::pending().await,
             Some(Fault::Status(code, reason, message)) => return refusal(&(code, reason, message.to_owned())),
             None => {}
@@ -37,17 +42,22 @@ impl FakeApi {
         if verb.verb == "watch" {
             return self.watch(&verb, query, is_partial);
         }
-        match self.act(&verb, &query, body, patch_type.starts_with("application/apply")) {
+        match self.act(&verb, &query, body, is_apply) {
             Ok(object) => answer(200, &if is_partial { partial(object) } else { object }),
             Err(refused) => refusal(&refused),
         }
     }
 
     /// Records a request; returns the fault that is planned for it.
-    fn admit(&self, verb: &Verb) -> Option<Fault> {
+    fn admit(&self, verb: &Verb, is_apply: bool) -> Option<Fault> {
         let mut state = self.lock();
-        state.verbs.push(verb.clone());
-        if state.rules.as_mut().is_some_and(|rules| !rules.allow(verb)) {
+        let State { store, verbs, rules, .. } = &mut *state;
+        verbs.push(verb.clone());
+        let target = &verb.target;
+        let creates = is_apply && store.get(&target.resource, &target.namespace, &target.name).is_none();
+        // As the real one: an apply that creates takes the right to create, too.
+        let create = Verb { verb: "create", ..verb.clone() };
+        if rules.as_mut().is_some_and(|rules| !rules.allow(verb) || (creates && !rules.allow(&create))) {
             return Some(Fault::Status(403, "Forbidden", "the rules do not grant this"));
         }
         let planned = state.faults.iter_mut().find(|planned| planned.left > 0 && (planned.matches)(verb))?;

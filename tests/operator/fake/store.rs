@@ -8,26 +8,26 @@ use super::merge;
 
 /// An object and what each manager applied to it last.
 #[derive(Debug, Clone)]
-pub struct Object {
-    pub value: Value,
+pub(crate) struct Object {
+    pub(crate) value: Value,
     applied: BTreeMap<String, Value>,
 }
 
 /// A change of an object, for those who watch.
 #[derive(Debug, Clone)]
-pub struct Event {
-    pub version: u64,
-    pub kind: &'static str,
-    pub resource: String,
-    pub object: Value,
+pub(crate) struct Event {
+    pub(crate) version: u64,
+    pub(crate) kind: &'static str,
+    pub(crate) resource: String,
+    pub(crate) object: Value,
 }
 
 /// Why a write was refused: code, reason and message.
-pub type Refused = (u16, &'static str, String);
+pub(crate) type Refused = (u16, &'static str, String);
 
 /// Everything there is.
 #[derive(Debug, Default)]
-pub struct Store {
+pub(crate) struct Store {
     objects: BTreeMap<(String, String, String), Object>,
     history: Vec<Event>,
     version: u64,
@@ -51,26 +51,27 @@ const SET_FIELDS: [&str; 8] = [
 ];
 
 impl Store {
-    pub fn version(&self) -> u64 {
+    pub(crate) fn version(&self) -> u64 {
         self.version
     }
 
-    pub fn compact(&mut self) {
+    pub(crate) fn compact(&mut self) {
         self.version += 1;
         self.oldest = self.version;
         self.history.clear();
     }
 
-    pub fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<&Value> {
+    pub(crate) fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<&Value> {
         self.objects.get(&key(resource, namespace, name)).map(|object| &object.value)
     }
 
-    pub fn list<'a>(&'a self, resource: &'a str) -> impl Iterator<Item = &'a Value> {
-        self.objects.iter().filter(move |(key, _)| key.0 == resource).map(|(_, object)| &object.value)
+    pub(crate) fn list<'a>(&'a self, resource: &'a str) -> impl Iterator<Item = &'a Value> {
+        let objects = self.objects.range(key(resource, "", "")..);
+        objects.take_while(move |(key, _)| key.0 == resource).map(|(_, object)| &object.value)
     }
 
     /// Returns what happened to a resource since a version; `None` where that is forgotten.
-    pub fn since(&self, resource: &str, version: u64) -> Option<Vec<Event>> {
+    pub(crate) fn since(&self, resource: &str, version: u64) -> Option<Vec<Event>> {
         if version < self.oldest {
             return None;
         }
@@ -80,7 +81,7 @@ impl Store {
     }
 
     /// Creates an object or replaces it as it is.
-    pub fn put(&mut self, resource: &str, object: Value) -> Value {
+    pub(crate) fn put(&mut self, resource: &str, object: Value) -> Value {
         let (namespace, name) = place(&object);
         match self.objects.get(&key(resource, &namespace, &name)).cloned() {
             Some(old) => self.write(resource, old, object),
@@ -88,7 +89,7 @@ impl Store {
         }
     }
 
-    pub fn create(&mut self, resource: &str, object: Value) -> Result<Value, Refused> {
+    pub(crate) fn create(&mut self, resource: &str, object: Value) -> Result<Value, Refused> {
         let (namespace, name) = place(&object);
         if self.get(resource, &namespace, &name).is_some() {
             return Err((409, "AlreadyExists", format!("{resource} \"{name}\" already exists")));
@@ -96,7 +97,7 @@ impl Store {
         Ok(self.insert(resource, object, BTreeMap::new()))
     }
 
-    pub fn replace(&mut self, resource: &str, object: Value) -> Result<Value, Refused> {
+    pub(crate) fn replace(&mut self, resource: &str, object: Value) -> Result<Value, Refused> {
         let (namespace, name) = place(&object);
         let Some(old) = self.objects.get(&key(resource, &namespace, &name)).cloned() else {
             return Err(not_found(resource, &name));
@@ -108,7 +109,12 @@ impl Store {
         Ok(self.write(resource, old, object))
     }
 
-    pub fn merge(&mut self, resource: &str, (namespace, name): (&str, &str), patch: &Value) -> Result<Value, Refused> {
+    pub(crate) fn merge(
+        &mut self,
+        resource: &str,
+        (namespace, name): (&str, &str),
+        patch: &Value,
+    ) -> Result<Value, Refused> {
         let Some(old) = self.objects.get(&key(resource, namespace, name)).cloned() else {
             return Err(not_found(resource, name));
         };
@@ -118,7 +124,7 @@ impl Store {
     }
 
     /// Applies what a manager wants of an object, or of its status.
-    pub fn apply(
+    pub(crate) fn apply(
         &mut self,
         resource: &str,
         (namespace, name): (&str, &str),
@@ -156,7 +162,7 @@ impl Store {
     }
 
     /// Deletes an object, and what it owns or not as the policy says.
-    pub fn delete(&mut self, resource: &str, namespace: &str, name: &str, policy: &str) {
+    pub(crate) fn delete(&mut self, resource: &str, namespace: &str, name: &str, policy: &str) {
         let Some(old) = self.objects.get(&key(resource, namespace, name)).cloned() else { return };
         let has_finalizers = old.value["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
         if has_finalizers {

@@ -17,7 +17,7 @@ use crate::units::ByteSize;
 const GROUPS: usize = 5;
 
 /// Too little for a reserve, so that it does not cost every run a megabyte.
-const CAPACITY: u64 = RESERVE_BYTES as u64;
+const CAPACITY: u64 = RESERVE_BYTES;
 
 fn world(compression: Compression) -> World {
     let world = World::new();
