@@ -92,7 +92,8 @@ impl Cluster {
     async fn enter() -> Self {
         let client = Client::try_default().await.unwrap();
         let namespaces: Api<Namespace> = Api::all(client.clone());
-        let template = object("v1", "Namespace", json!({ "generateName": "tracecapture-test-" }), json!({}));
+        let template = json!({ "metadata": { "generateName": "tracecapture-test-" } });
+        let template = serde_json::from_value(template).unwrap();
         let made = namespaces.create(&PostParams::default(), &template).await.unwrap();
         Self { client, namespace: made.name_any() }
     }
@@ -155,13 +156,12 @@ pub(crate) async fn until<K>(api: &Api<K>, name: &str, what: &str, condition: im
 where
     K: Clone + Debug + Send + Serialize + DeserializeOwned + Resource + 'static,
 {
-    match timeout(PATIENCE, await_condition(api.clone(), name, condition)).await {
-        Ok(met) => met.unwrap(),
-        Err(_) => {
-            let seen = serde_json::to_string_pretty(&api.get_opt(name).await.unwrap()).unwrap();
-            panic!("`{name}` does not come to this: {what}; it is {seen}")
-        }
+    let met = timeout(PATIENCE, await_condition(api.clone(), name, condition)).await;
+    if let Ok(met) = met {
+        return met.unwrap();
     }
+    let seen = serde_json::to_string_pretty(&api.get_opt(name).await.unwrap()).unwrap();
+    panic!("`{name}` does not come to this: {what}; it is {seen}")
 }
 
 /// Waits until a condition of a capture has a reason, and returns what it says.
@@ -189,13 +189,4 @@ pub(crate) fn capture_json(name: &str, spec: &str) -> Value {
 /// Returns a capture; the spec is YAML.
 pub(crate) fn capture(name: &str, spec: &str) -> TraceCapture {
     serde_json::from_value(capture_json(name, spec)).unwrap()
-}
-
-/// Returns an object of any kind from its parts.
-pub(crate) fn object<K: DeserializeOwned>(api_version: &str, kind: &str, metadata: Value, rest: Value) -> K {
-    let mut object = json!({ "apiVersion": api_version, "kind": kind, "metadata": metadata });
-    if let Value::Object(rest) = rest {
-        object.as_object_mut().unwrap().extend(rest);
-    }
-    serde_json::from_value(object).unwrap()
 }

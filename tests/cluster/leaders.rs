@@ -22,7 +22,7 @@ fn the_lease_of_a_leader_that_is_lost_is_taken_over_when_it_ends() {
         let second = Operator::start(&cluster, "operator-1").await;
         cluster.create("before", "{}").await;
         until_told(&cluster, "before").await;
-        assert_eq!(second.metric("tracecapture_operator_reconciles_total").await, 0.0, "only the leader visits");
+        assert_eq!(second.metric("tracecapture_operator_reconciles_total").await, 0, "only the leader visits");
         assert_eq!(second.ask("/readyz").await.0, 200, "followers are ready, too");
         let began = Instant::now();
         first.kill().await;

@@ -24,4 +24,5 @@ mod operator;
 mod rights;
 mod samples;
 mod steady;
+mod upgrade;
 mod verdicts;

@@ -62,7 +62,8 @@ impl Operator {
             assert!(operator.child.try_wait().unwrap().is_none(), "it ended: {}", operator.log());
             operator.lines().into_iter().find(|line| line["message"] == "operator started")
         });
-        operator.admin = started.await["admin"].as_str().unwrap().to_owned();
+        let started = started.await;
+        operator.admin.push_str(started["admin"].as_str().unwrap());
         operator
     }
 
@@ -83,22 +84,22 @@ impl Operator {
     }
 
     /// Returns the sum of a metric over its labels.
-    pub(crate) async fn metric(&self, name: &str) -> f64 {
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
         let (_, text) = self.ask("/metrics").await;
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let named = lines.filter(|line| line.split(['{', ' ']).next() == Some(name));
-        named.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+        named.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 
     pub(crate) async fn until_leading(&self) {
-        eventually("it leads", async || (self.metric("tracecapture_operator_leader").await > 0.0).then_some(())).await;
+        eventually("it leads", async || (self.metric("tracecapture_operator_leader").await > 0).then_some(())).await;
     }
 
     /// Waits until it has visited so often more.
-    pub(crate) async fn until_visits(&self, n_more: u32) {
+    pub(crate) async fn until_visits(&self, n_more: u64) {
         let name = "tracecapture_operator_reconciles_total";
         let before = self.metric(name).await;
-        let enough = async || (self.metric(name).await >= before + f64::from(n_more)).then_some(());
+        let enough = async || (self.metric(name).await >= before + n_more).then_some(());
         eventually("it visits", enough).await;
     }
 
@@ -122,7 +123,7 @@ impl Operator {
     async fn signal(&mut self, signal: &str) -> ExitStatus {
         let pid = self.child.id().unwrap().to_string();
         assert!(Command::new("kill").args(["-s", signal, &pid]).status().await.unwrap().success());
-        timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap()
+        timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap()
     }
 }
 
