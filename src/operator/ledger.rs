@@ -143,10 +143,10 @@ mod tests {
         }
     }
 
-    fn check(kind: Kind, seen: Option<Seen>, expected: bool) {
+    fn check(kind: Kind, seen: Option<&Seen>, expected: bool) {
         let object = json!({ "spec": 1 });
         let applied = Applied::new(kind, &object, &meta("10", 3));
-        assert_eq!(is_due(&object, Some(&applied), seen.as_ref()), expected, "{seen:?}");
+        assert_eq!(is_due(&object, Some(&applied), seen), expected, "{seen:?}");
     }
 
     #[test]
@@ -159,22 +159,22 @@ mod tests {
     #[test]
     fn what_nobody_changed_is_not() {
         check(Kind::StatefulSet, None, false);
-        check(Kind::StatefulSet, Some(Seen::present(Kind::StatefulSet, &meta("10", 3))), false);
+        check(Kind::StatefulSet, Some(&Seen::present(Kind::StatefulSet, &meta("10", 3))), false);
         // Status alone.
-        check(Kind::StatefulSet, Some(Seen::present(Kind::StatefulSet, &meta("12", 3))), false);
+        check(Kind::StatefulSet, Some(&Seen::present(Kind::StatefulSet, &meta("12", 3))), false);
         // An older event that comes after our write.
-        check(Kind::ConfigMap, Some(Seen::present(Kind::ConfigMap, &meta("9", 2))), false);
+        check(Kind::ConfigMap, Some(&Seen::present(Kind::ConfigMap, &meta("9", 2))), false);
     }
 
     #[test]
     fn what_somebody_changed_or_deleted_is_due() {
-        check(Kind::StatefulSet, Some(Seen::present(Kind::StatefulSet, &meta("12", 4))), true);
-        check(Kind::ConfigMap, Some(Seen::present(Kind::ConfigMap, &meta("11", 3))), true);
+        check(Kind::StatefulSet, Some(&Seen::present(Kind::StatefulSet, &meta("12", 4))), true);
+        check(Kind::ConfigMap, Some(&Seen::present(Kind::ConfigMap, &meta("11", 3))), true);
         let mut gone = Seen::present(Kind::ConfigMap, &meta("10", 3));
         gone.deleted(Some((Kind::ConfigMap, &meta("11", 3))));
-        check(Kind::ConfigMap, Some(gone), true);
+        check(Kind::ConfigMap, Some(&gone), true);
         let mut not_listed = Seen::present(Kind::ConfigMap, &meta("10", 3));
         not_listed.deleted(None);
-        check(Kind::ConfigMap, Some(not_listed), true);
+        check(Kind::ConfigMap, Some(&not_listed), true);
     }
 }

@@ -104,7 +104,7 @@ pub(super) async fn visit(context: Arc<Context>, errand: Errand) -> Outcome {
     let Errand { id, children, mut ledger, sharers, blind } = errand;
     let began = context.clock.monotonic();
     let visit = Visiting { context: &context, id: &id, children: &children, sharers, blind };
-    let ended = timeout(VISIT_LIMIT, visit.run(&mut ledger)).await;
+    let ended = timeout(VISIT_LIMIT, Box::pin(visit.run(&mut ledger))).await;
     let ended = ended.unwrap_or(Err(VisitError::TimedOut(VISIT_LIMIT)));
     let took = context.clock.monotonic().saturating_sub(began);
     Outcome { id, ledger, took, ended }
@@ -141,7 +141,7 @@ impl Visiting<'_> {
                 return Ok(Ended::Done);
             }
         };
-        self.attend(&subject, &capture, ledger).await
+        Box::pin(self.attend(&subject, &capture, ledger)).await
     }
 
     /// Visits a capture that can be read and keeps every rule.
@@ -151,13 +151,13 @@ impl Visiting<'_> {
         capture: &ValidCapture,
         ledger: &mut Ledger,
     ) -> Result<Ended, VisitError> {
-        let observer = Observer { client: &self.context.client, reports: self.context.reports.as_ref() };
-        let observed = observer.observe(capture, std::mem::take(&mut self.sharers)).await?;
+        let watcher = Observer { client: &self.context.client, reports: self.context.reports.as_ref() };
+        let observed = Box::pin(watcher.observe(capture, std::mem::take(&mut self.sharers))).await?;
         if subject.is_paused() {
             self.publish(subject, Ok(capture), &observed, Ok(())).await?;
             return Ok(Ended::Done);
         }
-        let written = self.write(subject, capture, &observed, ledger).await;
+        let written = Box::pin(self.write(subject, capture, &observed, ledger)).await;
         let failure = self.failure(written.as_ref().err());
         let applied = failure.as_ref().map_or(Ok(()), Err);
         let capture = match &written {
@@ -212,7 +212,7 @@ impl Visiting<'_> {
             Err(error) => return Ok(Some(Refusal { reason: error.reason(), message: refusal(&error) })),
         };
         let (client, id, seen) = (&self.context.client, self.id, self.children);
-        Writer { client, id, uid, seen, ledger }.apply(resources).await?;
+        Box::pin(Writer { client, id, uid, seen, ledger }.apply(resources)).await?;
         Ok(None)
     }
 

@@ -1,6 +1,5 @@
 //! What the collector pods tell: their reports over HTTP, each request with a grant.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use crate::api::grant::{Grant, GrantKey};
 use crate::api::report::CollectorReport;
 use crate::clock::Clock;
 use crate::ids::CaptureId;
+use crate::telemetry::chain;
 
 /// How long a pod may take to accept a connection: one that is there does within milliseconds.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -30,6 +30,9 @@ const BODY_LIMIT: usize = 64 << 10;
 
 /// How long a grant is good for, in seconds: the request follows at once, clocks differ a little.
 const GRANT_SECONDS: u64 = 60;
+
+/// How a grant stands in the `Authorization` header.
+const GRANT_SCHEME: &str = "Bearer";
 
 /// Where a report is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,9 +132,10 @@ async fn read(address: String, path: &str, grant: &str) -> Result<CollectorRepor
         .header(AUTHORIZATION, format!("{GRANT_SCHEME} {grant}"))
         .body(Empty::<Bytes>::new())
         .map_err(|error| ReportError::Exchange(error.to_string()))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
     let exchange = async move {
-        let response = sender.send_request(request).await.map_err(failed)?;
+        let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, BODY_LIMIT).collect().await;
         let body = body.map_err(|error| ReportError::Exchange(error.to_string()))?.to_bytes();
@@ -145,17 +149,12 @@ async fn read(address: String, path: &str, grant: &str) -> Result<CollectorRepor
         Either::Left((report, _)) => report,
         Either::Right((ended, exchange)) => match exchange.await {
             Ok(report) => Ok(report),
-            Err(error) => Err(ended.err().map_or(error, failed)),
+            Err(error) => Err(ended.err().map_or(error, |cause| failed(&cause))),
         },
     }
 }
 
 /// Says what an HTTP error says, with its causes.
-fn failed(error: hyper::Error) -> ReportError {
-    let mut text = String::new();
-    let _ = write!(text, "{}", crate::telemetry::chain(&error));
-    ReportError::Exchange(text)
+fn failed(error: &hyper::Error) -> ReportError {
+    ReportError::Exchange(chain(error))
 }
-
-/// How a grant stands in the `Authorization` header.
-const GRANT_SCHEME: &str = "Bearer";

@@ -20,6 +20,7 @@ use crate::ids::CaptureId;
 
 /// What one of the streams brought.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time is alive, and moved once")]
 pub(super) enum Change {
     /// A capture.
     Capture(Source, Event<DeserializeGuard<TraceCapture>>),

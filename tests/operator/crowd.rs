@@ -25,7 +25,7 @@ async fn a_thousand_captures_come_to_rest_and_then_cost_no_write() {
     assert_eq!(site.api.writes(), []);
     assert!(visits >= N_CAPTURES, "{visits}");
     assert!(site.metrics().contains(&format!("tracecapture_operator_captures {N_CAPTURES}")));
-    let steady = monotonic() - made;
+    let steady = monotonic().saturating_sub(made);
     println!(
         "{N_CAPTURES} captures made in {made:?}; then {visits} visits in {steady:?}, debug build, server included"
     );

@@ -140,6 +140,7 @@ pub(crate) fn capture(spec: Value) -> Value {
 }
 
 /// Returns a capture.
+#[expect(clippy::needless_pass_by_value, reason = "specs are written where they are used")]
 pub(crate) fn named(name: &str, spec: Value) -> Value {
     json!({
         "apiVersion": "tracecapture.dev/v1alpha1",

@@ -137,9 +137,9 @@ fn a_collector_reads_from_its_settings_what_the_capture_says() {
         let settings = body(&capture, "ConfigMap", "-settings");
         let file = |name: &str| settings.get("data").unwrap().get(name).unwrap().as_str().unwrap().to_owned();
         let read: ValidCapture = parse(&file(SETTINGS_FILE)).unwrap();
-        assert_eq!(CollectorSettings::from(&read), CollectorSettings::from(&capture), "{label}");
-        assert_eq!(read.origin(), capture.origin(), "{label}");
         let now = "2026-11-21T12:00:00Z".parse().unwrap();
+        assert_eq!(CollectorSettings::of(&read, now), CollectorSettings::of(&capture, now), "{label}");
+        assert_eq!(read.origin(), capture.origin(), "{label}");
         assert_eq!(read.stop_time(now), capture.stop_time(now), "{label}");
         assert!(read.cluster_only().is_empty(), "{label}");
         let keys = GrantPublicKey::parse_file(&file(GRANT_KEYS_FILE)).unwrap();

@@ -24,7 +24,7 @@ impl FakeApi {
     pub(super) async fn serve(&self, request: Request<Body>) -> Answer {
         let (head, body) = request.into_parts();
         let (verb, query) = parse(&head.method, &head.uri);
-        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         let accepts = head.headers.get("accept").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let is_partial = accepts.contains("PartialObjectMetadata");
@@ -134,13 +134,12 @@ impl FakeApi {
                             json!({ "type": "ERROR", "object": status(&(410, "Expired", "too old".to_owned())) });
                         return Some((format!("{gone}\n"), (api, changed, version)));
                     };
-                    let events = events.into_iter().filter(|event| selects(&event.object, &namespace, &query));
-                    let text: String = events
-                        .map(|event| {
-                            let object = if is_partial { partial(event.object) } else { event.object };
-                            format!("{}\n", json!({ "type": event.kind, "object": object }))
-                        })
-                        .collect();
+                    let mut text = String::new();
+                    for event in events.into_iter().filter(|event| selects(&event.object, &namespace, &query)) {
+                        let object = if is_partial { partial(event.object) } else { event.object };
+                        text += &json!({ "type": event.kind, "object": object }).to_string();
+                        text.push('\n');
+                    }
                     if !text.is_empty() {
                         return Some((text, (api, changed, version)));
                     }
