@@ -18,6 +18,8 @@ pub(crate) struct Request {
     /// Group, resource and subresource, such as `apps/statefulsets` or `/pods`.
     pub(crate) resource: String,
     pub(crate) code: i64,
+    /// Whether the rights of the account allow it; what admission says comes later.
+    pub(crate) is_allowed: bool,
 }
 
 /// A verb and a resource.
@@ -32,6 +34,7 @@ impl Request {
             verb: event["verb"].as_str().unwrap().to_owned(),
             resource: subresource.map_or_else(|| resource.clone(), |sub| format!("{resource}/{sub}")),
             code: event["responseStatus"]["code"].as_i64().unwrap_or_default(),
+            is_allowed: event["annotations"]["authorization.k8s.io/decision"] == "allow",
         }
     }
 
@@ -62,5 +65,5 @@ pub(crate) fn writes(cluster: &Cluster) -> Vec<Request> {
 /// Returns what the operator was refused for lack of rights.
 pub(crate) fn refused(cluster: &Cluster) -> BTreeSet<Use> {
     let requests = requests(cluster).unwrap_or_default().into_iter();
-    requests.filter(|request| request.code == 403).map(Request::into_use).collect()
+    requests.filter(|request| !request.is_allowed).map(Request::into_use).collect()
 }

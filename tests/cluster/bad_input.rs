@@ -18,7 +18,8 @@ use crate::cluster::{
     Cluster, DEFINITION, MANAGER, PATIENCE, alone_on_cluster, capture_json, install, on_cluster, until, until_reason,
 };
 use crate::operator::{Operator, eventually};
-use crate::samples::api_of;
+use crate::rights::Scope;
+use crate::samples::{api_of, until_told};
 
 fn claim(name: &str, modes: &[&str]) -> Value {
     json!({ "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": name }, "spec": {
@@ -73,7 +74,7 @@ fn volumes_that_cannot_be_had_are_named() {
 #[test]
 fn a_missing_storage_class_is_named_where_classes_may_be_read() {
     alone_on_cluster(async |cluster| {
-        let operator = Operator::start_in(&cluster, crate::rights::Scope::Everywhere, "operator-0", &[]).await;
+        let operator = Operator::start_in(&cluster, Scope::Everywhere, "operator-0", &[]).await;
         let spec = "{storage: {storageClassName: no-such-class}}";
         check(&cluster, "missing", spec, ("StorageReady", "StorageClassMissing"), "`no-such-class`").await;
         check_others_go_on(&cluster).await;
@@ -180,7 +181,7 @@ fn a_name_of_63_characters_gets_pods_and_addresses() {
             cluster.create(name, "{}").await;
         }
         for name in [&one, &other] {
-            crate::samples::until_told(&cluster, name).await;
+            until_told(&cluster, name).await;
         }
         let pods = eventually("both have a pod", async || {
             let pods = cluster.api::<Pod>().list(&ListParams::default()).await.unwrap().items;
@@ -296,6 +297,24 @@ fn what_an_older_definition_let_in_is_told_and_stops_nobody() {
         let id = format!("{}/{}", cluster.namespace, SEALED_UP.0);
         let is_logged = |line: &Value| line["capture"] == id.as_str() && line.to_string().contains("spec.chunk");
         eventually("the log says why", async || operator.lines().iter().any(is_logged).then_some(())).await;
+        check_told_once(&cluster, SEALED_UP.0, "Unreadable").await;
+        operator.end().await;
+    });
+}
+
+#[test]
+fn a_definition_that_is_too_old_is_waited_for() {
+    alone_on_cluster(async |cluster| {
+        loosen(&cluster.client).await;
+        let operator = Operator::start_in(&cluster, Scope::Everywhere, "operator-0", &[]).await;
+        let told = eventually("it says what it waits for", async || {
+            let (status, text) = operator.ask("/readyz").await;
+            (status == 503 && text.contains("does not know")).then_some(text)
+        })
+        .await;
+        install(&cluster.client).await;
+        assert!(told.contains(DEFINITION) && told.contains("tracecapture crd"), "{told}");
+        check_others_go_on(&cluster).await;
         operator.end().await;
     });
 }

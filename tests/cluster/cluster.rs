@@ -9,6 +9,7 @@ use futures::FutureExt as _;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::{Condition, await_condition, conditions};
@@ -105,7 +106,9 @@ impl Cluster {
         let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
         roles.delete_collection(&DeleteParams::default(), &marked).await.unwrap();
         bindings.delete_collection(&DeleteParams::default(), &marked).await.unwrap();
+        let classes: Api<StorageClass> = Api::all(self.client.clone());
         volumes.delete_collection(&DeleteParams::default(), &marked).await.unwrap();
+        classes.delete_collection(&DeleteParams::default(), &marked).await.unwrap();
         let namespaces: Api<Namespace> = Api::all(self.client);
         namespaces.delete(&self.namespace, &DeleteParams::background()).await.unwrap();
     }

@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod, Secret};
 use kube::ResourceExt as _;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tracecapture::api::{TraceCapture, TraceCaptureStatus};
 
-use crate::cluster::{CLUSTER_WIDE_LABEL, Cluster, MANAGER, on_cluster, until, until_reason};
+use crate::cluster::{Cluster, on_cluster, until, until_reason};
 use crate::operator::{Operator, eventually, exchange};
 use crate::rights::Scope;
+use crate::volumes;
 
 /// The pod of all tests here.
 const POD: &str = "checkout-collector-0";
@@ -107,21 +108,6 @@ async fn settings(cluster: &Cluster, generation: i64) -> ConfigMap {
     until(&cluster.api(), "checkout-settings", &what, is_written).await.unwrap()
 }
 
-/// Gives the claim of the capture a volume.
-async fn bind_volume(cluster: &Cluster) {
-    let volume = json!({ "apiVersion": "v1", "kind": "PersistentVolume",
-        "metadata": { "name": cluster.namespace, "labels": { CLUSTER_WIDE_LABEL: cluster.namespace } },
-        "spec": { "capacity": { "storage": "10Gi" }, "accessModes": ["ReadWriteOnce"], "storageClassName": "",
-            "persistentVolumeReclaimPolicy": "Retain", "hostPath": { "path": "/var/empty" },
-            "claimRef": { "namespace": cluster.namespace, "name": "checkout-chunks" } } });
-    let api: Api<k8s_openapi::api::core::v1::PersistentVolume> = Api::all(cluster.client.clone());
-    api.patch(&cluster.namespace, &PatchParams::apply(MANAGER), &Patch::Apply(&volume)).await.unwrap();
-    let is_bound = |claim: Option<&PersistentVolumeClaim>| {
-        claim.is_some_and(|claim| claim.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Bound")))
-    };
-    until(&cluster.api(), "checkout-chunks", "the claim is bound", is_bound).await;
-}
-
 /// Says of the pod what a kubelet would say of one that runs and is ready.
 async fn make_ready(cluster: &Cluster) {
     until(&cluster.api(), POD, "the pod is made", |pod: Option<&Pod>| pod.is_some()).await;
@@ -152,11 +138,17 @@ async fn bring_up(cluster: &Cluster, spec: &str) -> (Collector, Operator) {
     // The first operator writes settings and key; the second one is told where the collector answers.
     let operator = Operator::start(cluster, "operator-0").await;
     cluster.create("checkout", spec).await;
-    bind_volume(cluster).await;
+    volumes::bind(cluster, "").await;
     let collector = Collector::start(cluster).await;
     operator.end().await;
     let url = format!("http://{}", collector.web);
-    let operator = Operator::start_in(cluster, Scope::Namespace, "operator-1", &["--collector-url", &url]).await;
+    let operator = Operator::start_in(
+        cluster,
+        Scope::Namespace,
+        "operator-1",
+        &["--collector-url", &url, "--public-url", "https://captures.example.com/"],
+    )
+    .await;
     make_ready(cluster).await;
     until_reason(cluster, "checkout", "Ready", "Receiving").await;
     (collector, operator)
@@ -183,8 +175,31 @@ fn the_status_tells_what_the_collector_holds() {
         let on_disk: u64 = chunk_sizes(collector.dir.path()).iter().sum();
         assert_eq!(u64::try_from(storage.used_bytes).unwrap(), on_disk);
         assert!(status.last_span_time.is_some());
+        let path = format!("/api/v1/captures/{}/checkout/bundle.tar", cluster.namespace);
+        assert_eq!(status.bundle.unwrap().url, Some(format!("https://captures.example.com{path}")));
+        check_no_secrets(&cluster, &operator, &collector).await;
         operator.end().await;
     });
+}
+
+/// Checks that nothing but the Secret holds the key of the installation, and nothing at all a grant.
+async fn check_no_secrets(cluster: &Cluster, operator: &Operator, collector: &Collector) {
+    let secret = cluster.api::<Secret>().get("tracecapture-keys").await.unwrap();
+    let key = serde_json::to_value(&secret).unwrap()["data"]["grant.pkcs8"].as_str().unwrap().to_owned();
+    let all = ListParams::default();
+    let texts = [
+        serde_json::to_string(&cluster.api::<ConfigMap>().list(&all).await.unwrap().items),
+        serde_json::to_string(&cluster.api::<Event>().list(&all).await.unwrap().items),
+        serde_json::to_string(&cluster.api::<Pod>().list(&all).await.unwrap().items),
+        serde_json::to_string(&cluster.api::<TraceCapture>().list(&all).await.unwrap().items),
+        Ok(operator.log()),
+        Ok(operator.ask("/metrics").await.1),
+        Ok(fs::read_to_string(collector.dir.path().join("log")).unwrap()),
+    ];
+    for text in texts.map(Result::unwrap) {
+        // A grant begins with its version and a JSON object in base64; the key's last bytes are its private half.
+        assert!(!text.contains("v1.ey") && !text.contains(&key) && !text.contains(&key[24..56]), "{text}");
+    }
 }
 
 /// Returns the sizes of the files among the chunks.

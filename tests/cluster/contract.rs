@@ -37,7 +37,7 @@ async fn check_contract(cluster: &Cluster, scope: Scope) {
     operator.end().await;
     let Some(requests) = audit::requests(cluster) else { return };
     let granted = scope.granted(cluster);
-    let used: BTreeSet<Use> = requests.into_iter().filter(|request| request.code != 403).flat_map(uses).collect();
+    let used: BTreeSet<Use> = requests.into_iter().filter(|request| request.is_allowed).flat_map(uses).collect();
     let asked = (ASKED_BY_ADMISSION.0.to_owned(), ASKED_BY_ADMISSION.1.to_owned());
     let unused: Vec<_> = granted.difference(&used).filter(|granted| **granted != asked).collect();
     assert!(unused.is_empty(), "granted and not used: {unused:#?}");

@@ -26,3 +26,4 @@ mod samples;
 mod steady;
 mod upgrade;
 mod verdicts;
+mod volumes;

@@ -108,7 +108,7 @@ impl Operator {
         let status = self.signal("TERM").await;
         assert!(status.success(), "{status}: {}", self.log());
         let log = self.log();
-        for word in ["panicked", "forbidden", "Forbidden"] {
+        for word in ["panicked", "\"reason\":\"Forbidden\""] {
             assert!(!log.contains(word), "{word} in {log}");
         }
         let refused = audit::refused(&self.cluster);
