@@ -1,22 +1,15 @@
 //! Captures that cannot work: each says in its conditions why, and what to do; the others go on.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::api::events::v1::Event;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
-use tokio::time::error::Elapsed;
-use tokio::time::{interval, timeout};
-use tracecapture::api::{TraceCapture, crd_yaml};
+use tracecapture::api::TraceCapture;
 
-use crate::cluster::{
-    Cluster, DEFINITION, MANAGER, PATIENCE, alone_on_cluster, capture_json, install, on_cluster, until, until_reason,
-};
+use crate::cluster::{Cluster, MANAGER, alone_on_cluster, on_cluster, until, until_reason};
 use crate::operator::{Operator, eventually};
 use crate::rights::Scope;
 use crate::samples::{api_of, until_told};
@@ -28,7 +21,7 @@ fn claim(name: &str, modes: &[&str]) -> Value {
 }
 
 /// Checks that a capture made now gets its set.
-async fn check_others_go_on(cluster: &Cluster) {
+pub(crate) async fn check_others_go_on(cluster: &Cluster) {
     cluster.create("sound", "{}").await;
     let is_made = |set: Option<&StatefulSet>| set.is_some();
     until(&cluster.api(), "sound-collector", "another capture has its set", is_made).await;
@@ -146,7 +139,7 @@ fn a_quota_that_refuses_pods_is_told_with_its_words() {
 }
 
 /// Checks that an event tells of a reason, and that one is enough.
-async fn check_told_once(cluster: &Cluster, name: &str, reason: &str) {
+pub(crate) async fn check_told_once(cluster: &Cluster, name: &str, reason: &str) {
     let events = eventually("an event tells of it", async || {
         let found = cluster.api::<Event>().list(&ListParams::default()).await.unwrap().items;
         let is_meant = |event: &Event| {
@@ -250,84 +243,4 @@ fn an_image_that_cannot_be_pulled_is_named() {
         check_others_go_on(&cluster).await;
         operator.end().await;
     });
-}
-
-/// Makes the definition let everything in, as an early version of it may have.
-async fn loosen(client: &Client) {
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let mut definition: Value = serde_saphyr::from_str(&crd_yaml()).unwrap();
-    let schema = &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-    schema.as_object_mut().unwrap().remove("x-kubernetes-validations");
-    schema["properties"]["spec"] = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true,
-        "properties": { "state": { "type": "string" } } });
-    api.patch(DEFINITION, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&definition)).await.unwrap();
-}
-
-/// What an older definition let in and this one takes a status for, with what is said of it.
-const LET_IN: [(&str, &str, &str, &str); 3] = [
-    ("invalid", "{collector: {replicas: 2}}", "Invalid", "ReadWriteMany"),
-    ("nulls", "{chunk: {maxBytes: null}, collector: {replicas: 2}}", "Invalid", "ReadWriteMany"),
-    // The API server drops what the definition does not know any more.
-    ("unknown", "{chunk: {maxbytes: 1M}}", "Progressing", "pods are ready"),
-];
-
-/// What it takes no status for: the API server refuses every write to an object that is not of the form.
-const SEALED_UP: (&str, &str) = ("unreadable", "{chunk: banana}");
-
-#[test]
-fn what_an_older_definition_let_in_is_told_and_stops_nobody() {
-    alone_on_cluster(async |cluster| {
-        loosen(&cluster.client).await;
-        let mut made = vec![let_in(&cluster, SEALED_UP.0, SEALED_UP.1).await];
-        for (name, spec, ..) in LET_IN {
-            made.push(let_in(&cluster, name, spec).await);
-        }
-        install(&cluster.client).await;
-        made.into_iter().for_each(|made| made.unwrap());
-        eventually("the definition is strict again", async || {
-            cluster.try_create("probe", "{collector: {replicas: 2}}").await.is_err().then_some(())
-        })
-        .await;
-        let operator = Operator::start(&cluster, "operator-0").await;
-        check_others_go_on(&cluster).await;
-        for (name, spec, reason, word) in LET_IN {
-            let message = until_reason(&cluster, name, "ReceiversReady", reason).await;
-            assert!(message.contains(word), "{spec}: {message}");
-        }
-        let id = format!("{}/{}", cluster.namespace, SEALED_UP.0);
-        let is_logged = |line: &Value| line["capture"] == id.as_str() && line.to_string().contains("spec.chunk");
-        eventually("the log says why", async || operator.lines().iter().any(is_logged).then_some(())).await;
-        check_told_once(&cluster, SEALED_UP.0, "Unreadable").await;
-        operator.end().await;
-    });
-}
-
-#[test]
-fn a_definition_that_is_too_old_is_waited_for() {
-    alone_on_cluster(async |cluster| {
-        loosen(&cluster.client).await;
-        let operator = Operator::start_in(&cluster, Scope::Everywhere, "operator-0", &[]).await;
-        let told = eventually("it says what it waits for", async || {
-            let (status, text) = operator.ask("/readyz").await;
-            (status == 503 && text.contains("does not know")).then_some(text)
-        })
-        .await;
-        install(&cluster.client).await;
-        assert!(told.contains(DEFINITION) && told.contains("tracecapture crd"), "{told}");
-        check_others_go_on(&cluster).await;
-        operator.end().await;
-    });
-}
-
-/// Creates a capture once the definition lets it in; whoever waits restores the definition in any case.
-async fn let_in(cluster: &Cluster, name: &str, spec: &str) -> Result<(), Elapsed> {
-    let object = capture_json(name, spec);
-    let (api, object) = (api_of(cluster, &object), serde_json::from_value(object).unwrap());
-    let mut pulse = interval(Duration::from_millis(100));
-    timeout(PATIENCE, async {
-        while api.create(&PostParams::default(), &object).await.is_err() {
-            pulse.tick().await;
-        }
-    })
-    .await
 }

@@ -5,7 +5,7 @@
 //! resource definition is installed once and stays. Nothing sleeps: what is waited for is
 //! watched, or looked at again and again, until a deadline.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
-#![expect(clippy::print_stderr, reason = "the log of a process, shown where a test fails")]
+#![expect(clippy::print_stderr, reason = "logs and figures, shown where a test fails")]
 #![expect(clippy::disallowed_methods, reason = "the tests read their environment and keep files of their own")]
 
 #[path = "../support/captures.rs"]
@@ -20,6 +20,7 @@ mod definition;
 mod deletion;
 mod kubectl;
 mod leaders;
+mod older_definition;
 mod operator;
 mod rights;
 mod samples;
