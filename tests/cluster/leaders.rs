@@ -41,7 +41,7 @@ fn the_lease_of_a_leader_that_is_lost_is_taken_over_when_it_ends() {
 }
 
 #[test]
-fn a_leader_that_is_ended_hands_over_at_once() {
+fn a_leader_that_is_ended_hands_over_before_the_lease_ends() {
     on_cluster(async |cluster| {
         let first = Operator::start(&cluster, "operator-0").await;
         first.until_leading().await;

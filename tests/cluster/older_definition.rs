@@ -38,12 +38,15 @@ const LET_IN: [(&str, &str, &str, &str); 3] = [
 /// What it takes no status for: the API server refuses every write to an object that is not of the form.
 const SEALED_UP: (&str, &str) = ("unreadable", "{chunk: banana}");
 
+/// The same goes for a name that the rule about names forbids.
+const MISNAMED: (&str, &str) = ("a.b", "{}");
+
 #[test]
 fn what_an_older_definition_let_in_is_told_and_stops_nobody() {
     alone_on_cluster(async |cluster| {
         loosen(&cluster.client).await;
-        let mut made = vec![let_in(&cluster, SEALED_UP.0, SEALED_UP.1).await];
-        for (name, spec, ..) in LET_IN {
+        let mut made = Vec::new();
+        for (name, spec) in LET_IN.map(|(name, spec, ..)| (name, spec)).into_iter().chain([SEALED_UP, MISNAMED]) {
             made.push(let_in(&cluster, name, spec).await);
         }
         install(&cluster.client).await;
@@ -62,6 +65,7 @@ fn what_an_older_definition_let_in_is_told_and_stops_nobody() {
         let is_logged = |line: &Value| line["capture"] == id.as_str() && line.to_string().contains("spec.chunk");
         eventually("the log says why", async || operator.lines().iter().any(is_logged).then_some(())).await;
         check_told_once(&cluster, SEALED_UP.0, "Unreadable").await;
+        assert!(operator.log().contains("no DNS label") && operator.log().contains(MISNAMED.0), "{}", operator.log());
         operator.end().await;
     });
 }
