@@ -200,7 +200,8 @@ impl Controller {
     }
 
     fn come_back(&mut self, outcome: Outcome) {
-        let Outcome { id, ledger, took, ended } = outcome;
+        let Outcome { id, span, ledger, took, ended } = outcome;
+        let _within = span.enter();
         let now = self.context.clock.monotonic();
         self.metrics.visits.inc();
         self.metrics.visit_seconds.observe(took.as_secs_f64());

@@ -12,6 +12,7 @@ use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject};
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use tracing::{Instrument as _, Span, info_span};
 
 use super::apply::Writer;
 use super::build::{BuildError, Context as BuildContext, build};
@@ -31,6 +32,7 @@ use crate::api::{API_VERSION, Fault, Reason, TraceCapture, TraceCaptureStatus, V
 use crate::clock::{Clock, Timestamp};
 use crate::ids::CaptureId;
 use crate::telemetry::chain;
+use crate::telemetry::trace::TraceContext;
 use crate::units::ByteSize;
 
 /// How long a visit may take: a dozen calls, and the reports of all pods at once.
@@ -75,6 +77,8 @@ pub(super) struct Errand {
 pub(super) struct Outcome {
     /// The capture.
     pub(super) id: CaptureId,
+    /// What its log lines are found by.
+    pub(super) span: Span,
     /// What has been applied; complete up to the point where the visit failed.
     pub(super) ledger: Ledger,
     /// How long it took.
@@ -103,10 +107,12 @@ pub(super) async fn visit(context: Arc<Context>, errand: Errand) -> Outcome {
     let Errand { id, children, mut ledger, sharers, blind } = errand;
     let began = context.clock.monotonic();
     let visit = Visiting { context: &context, id: &id, children: &children, sharers, blind };
-    let ended = timeout(VISIT_LIMIT, Box::pin(visit.run(&mut ledger))).await;
+    let TraceContext { trace_id, span_id } = TraceContext::draw();
+    let span = info_span!("visit", capture = %id, trace_id, span_id);
+    let ended = timeout(VISIT_LIMIT, Box::pin(visit.run(&mut ledger).instrument(span.clone()))).await;
     let ended = ended.unwrap_or(Err(VisitError::TimedOut(VISIT_LIMIT)));
     let took = context.clock.monotonic().saturating_sub(began);
-    Outcome { id, ledger, took, ended }
+    Outcome { id, span, ledger, took, ended }
 }
 
 struct Visiting<'a> {

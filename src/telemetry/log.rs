@@ -1,5 +1,7 @@
 //! The log: text on a terminal, JSON otherwise, always on stderr.
 
+mod json;
+
 use std::io::IsTerminal;
 
 use thiserror::Error;
@@ -57,7 +59,7 @@ pub fn init(format: Format, verbosity: Verbosity) -> Result<(), LogError> {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     let is_terminal = std::io::stderr().is_terminal();
     let installed = match resolve(format, is_terminal) {
-        Form::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
+        Form::Json => builder.json().event_format(json::Flat).try_init(),
         // Colours on a terminal are left to the subscriber's default, which honours `NO_COLOR`.
         Form::Text if is_terminal => builder.try_init(),
         Form::Text => builder.with_ansi(false).try_init(),

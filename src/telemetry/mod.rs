@@ -2,6 +2,7 @@
 
 pub mod log;
 pub mod metrics;
+pub mod trace;
 
 /// Joins an error and its sources with `: `, as people read them.
 pub fn chain(error: &dyn std::error::Error) -> String {
