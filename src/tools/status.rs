@@ -1,5 +1,6 @@
 //! `tracecapture status`: how one capture is, what it holds, what leaves next, what to type next.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::Args;
@@ -76,11 +77,12 @@ fn text(capture: &Seen, now: Timestamp, next: &str) -> String {
 /// Says what was asked for, and how much of it there is.
 fn state(capture: &Seen, status: &TraceCaptureStatus) -> String {
     let mut text = if capture.has_completed() { "Completed".to_owned() } else { capture.state().to_owned() };
+    // Writing to a string cannot fail.
     if let (Some(ready), Some(all)) = (status.ready_replicas, status.replicas) {
-        text += &format!(", {ready} of {all} collectors ready");
+        let _ = write!(text, ", {ready} of {all} collectors ready");
     }
     if let (Some(time), false) = (&status.stop_time, capture.has_completed()) {
-        text += &format!(", stops by itself at {time}");
+        let _ = write!(text, ", stops by itself at {time}");
     }
     if status.observed_generation != capture.generation() {
         text += "; the operator has not taken up the last change yet";
@@ -102,10 +104,10 @@ fn stored(storage: &StorageStatus) -> String {
     let (used, limit) = (size(storage.used_bytes), size(storage.limit_bytes));
     let percent = used.saturating_mul(100).checked_div(limit).unwrap_or(0);
     let mut text = format!("{} of {} ({percent} %)", bytes(used), bytes(limit));
-    text += &format!(", {} sealed chunks, {} in progress", storage.chunks, storage.in_progress_chunks);
+    let _ = write!(text, ", {} sealed chunks, {} in progress", storage.chunks, storage.in_progress_chunks);
     for (what, n) in [("in quarantine", storage.quarantined_chunks), ("recovered", storage.recovered_chunks)] {
         if n > 0 {
-            text += &format!(", {n} {what}");
+            let _ = write!(text, ", {n} {what}");
         }
     }
     text
@@ -156,7 +158,9 @@ fn steps(conditions: &[Condition]) -> String {
         seen.push(*reason);
         is_new
     });
-    reasons.iter().map(|reason| format!("{}: {}\n", reason.name(), reason.next_step())).collect()
+    let lines: Vec<String> =
+        reasons.iter().map(|reason| format!("{}: {}", reason.name(), reason.next_step())).collect();
+    if lines.is_empty() { String::new() } else { lines.join("\n") + "\n" }
 }
 
 /// Returns the command that is typed next, as a rule.

@@ -75,7 +75,8 @@ fn what_the_api_server_refuses_has_its_exit_code() {
     site.check(&["status", "nothing"], 3, &[], &["cannot get the capture shop/nothing", "hint: "]);
     for (code, exit) in [(401, 4), (403, 4), (500, 1)] {
         site.api.fail(9, Fault::Status(code, "Reason", "said so"), |_| true);
-        site.check(&["status", "checkout"], exit, &[], &["said so"]);
+        let told = site.check(&["status", "checkout"], exit, &[], &["said so"]).stderr;
+        assert!(!told.contains("kube_client"), "{told}");
         site.check(&["stop", "checkout"], exit, &[], &["said so"]);
         site.api.heal();
     }

@@ -115,8 +115,8 @@ impl Cluster {
         let list = self.ask(what, api.list(&ListParams::default())).await?;
         // The items of a list leave their type to the list.
         let ApiResource { api_version, kind, .. } = resource();
-        let types = TypeMeta { api_version, kind };
-        let typed = |object| Seen { object: DynamicObject { types: Some(types.clone()), ..object } };
+        let listed = TypeMeta { api_version, kind };
+        let typed = |object| Seen { object: DynamicObject { types: Some(listed.clone()), ..object } };
         let mut seen: Vec<Seen> = list.items.into_iter().map(typed).collect();
         seen.sort_by(|a, b| (a.namespace(), a.name()).cmp(&(b.namespace(), b.name())));
         Ok(seen)

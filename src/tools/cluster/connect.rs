@@ -49,6 +49,16 @@ impl Cluster {
         Ok(Self { client, config, namespace })
     }
 
+    /// Returns a client of the same server that tries nothing a second time, for who counts tries and says so.
+    ///
+    /// # Errors
+    /// As [`Cluster::connect`].
+    pub fn impatient(&self) -> Result<Client, Failure> {
+        let mut config = self.config.clone();
+        config.default_retry = false;
+        Client::try_from(config).map_err(|error| ClusterError::Client(Box::new(error)).into())
+    }
+
     /// Waits for an answer of the API server, but not for ever.
     ///
     /// `what` completes "cannot …".

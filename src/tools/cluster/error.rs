@@ -28,8 +28,8 @@ pub(super) enum ClusterError {
         code: u16,
         /// What it said.
         message: String,
-        /// Whether it knows the object's kind, as far as it said.
-        knows_kind: bool,
+        /// The plural of what it speaks of; empty where it does not know the kind.
+        kind: String,
     },
     /// There was no answer. Another try may help.
     #[error("cannot {what}")]
@@ -56,7 +56,7 @@ impl ClusterError {
             kube::Error::Api(status) => Self::Refused {
                 what,
                 code: status.code,
-                knows_kind: status.details.is_some_and(|details| !details.name.is_empty()),
+                kind: status.details.filter(|details| !details.name.is_empty()).map_or_else(String::new, |d| d.kind),
                 message: status.message,
             },
             source => Self::Unanswered { what, source: Box::new(source) },
@@ -66,7 +66,9 @@ impl ClusterError {
     fn code(&self) -> ExitCode {
         match self {
             Self::Refused { code: 401 | 403, .. } | Self::Token(_) => ExitCode::Denied,
-            Self::Unanswered { source, .. } if matches!(**source, kube::Error::Auth(_)) => ExitCode::Denied,
+            Self::Unanswered { source, .. } | Self::Client(source) if matches!(**source, kube::Error::Auth(_)) => {
+                ExitCode::Denied
+            }
             Self::Refused { code: 404, .. } => ExitCode::NotFound,
             Self::Refused { code: 504, .. } | Self::Time { .. } => ExitCode::Timeout,
             _ => ExitCode::Failed,
@@ -76,14 +78,17 @@ impl ClusterError {
     fn hint(&self) -> Option<&'static str> {
         let hint = match self {
             Self::Config(_) => "give --kubeconfig FILE or --context NAME, or set KUBECONFIG",
+            Self::Client(_) => "look at the credentials that the kubeconfig names: its files, or its exec plugin",
             Self::Refused { code: 401, .. } | Self::Token(_) => "log in to the cluster anew, or give another --context",
             Self::Refused { code: 403, .. } => {
                 "ask for a binding to a role with this verb on `tracecaptures` in `tracecapture.dev`"
             }
-            Self::Refused { code: 404, knows_kind: false, .. } => {
+            Self::Refused { code: 404, kind, .. } if kind.is_empty() => {
                 "the cluster may lack the definition: `tracecapture crd | kubectl apply --server-side -f -`"
             }
-            Self::Refused { code: 404, .. } => "`kubectl tracecapture list -A` shows every capture",
+            Self::Refused { code: 404, kind, .. } if kind == "tracecaptures" => {
+                "`kubectl tracecapture list -A` shows every capture"
+            }
             Self::Unanswered { .. } | Self::Time { .. } => "look whether `kubectl version` reaches the same cluster",
             _ => return None,
         };

@@ -27,7 +27,7 @@ const AUDIENCE: &str = "tracecapture-gateway";
 const TOKEN_SECONDS: i64 = 3600;
 
 /// How long a connection may be silent.
-const IDLE_LIMIT: Duration = Duration::from_secs(60);
+const IDLE_LIMIT: Duration = Duration::from_mins(1);
 
 /// Where bundles are asked for, and with which token.
 pub(super) struct Door<'a> {
@@ -124,7 +124,7 @@ impl<'a> Door<'a> {
                 .with_hint("look at the name and the namespaces")
         })?;
         let header = HeaderName::from_static(TOKEN_HEADER);
-        Ok(Self { client: cluster.client.clone(), target, header, scheme: "", cluster, args })
+        Ok(Self { client: cluster.impatient()?, target, header, scheme: "", cluster, args })
     }
 
     /// Asks for the bundle, from a byte on where there is a tag to continue.

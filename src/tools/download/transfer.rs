@@ -18,7 +18,7 @@ use crate::tools::exit::{ExitCode, Failure};
 use crate::tools::output::say;
 
 /// How long nothing may come: as long as the gateway lets a stream be silent.
-const IDLE_LIMIT: Duration = Duration::from_secs(60);
+const IDLE_LIMIT: Duration = Duration::from_mins(1);
 
 /// The longest pause between two tries.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
@@ -200,6 +200,9 @@ impl Transfer<'_> {
                      `get` on `services/proxy` of the gateway is needed, too",
                 )
                 .into(),
+            404 if is_of_api_server(&body) => refused(ExitCode::NotFound)
+                .with_hint("look whether a gateway is installed there, and give its --gateway-namespace")
+                .into(),
             404 => refused(ExitCode::NotFound).with_hint("`kubectl tracecapture list -A` shows every capture").into(),
             410 | 412 | 416 => self.gone(&why).into(),
             _ => refused(ExitCode::Failed).into(),
@@ -210,6 +213,12 @@ impl Transfer<'_> {
         Failure::new(ExitCode::Gone, TransferError::Gone(why.to_owned()))
             .with_hint(format!("`{} --restart` begins anew with what is there now", self.again))
     }
+}
+
+/// Tells whether the API server answered, not the gateway behind it.
+fn is_of_api_server(body: &[u8]) -> bool {
+    let document: Value = serde_json::from_slice(body).unwrap_or_default();
+    document.get("kind").and_then(Value::as_str) == Some("Status")
 }
 
 /// Returns what a problem document or a status of the API server says.
