@@ -90,7 +90,7 @@ impl ClusterError {
                 "`kubectl tracecapture list -A` shows every capture"
             }
             Self::Unanswered { .. } | Self::Time { .. } => "look whether `kubectl version` reaches the same cluster",
-            _ => return None,
+            Self::Refused { .. } => return None,
         };
         Some(hint)
     }
