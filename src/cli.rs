@@ -10,11 +10,18 @@ use crate::tools::args::{
     CatArgs, CompletionArgs, GenerateArgs, LogArgs, RecoverArgs, RunArgs, StatsArgs, ValidateArgs, VerifyArgs,
     VersionArgs,
 };
+use crate::tools::clear::ClearArgs;
+use crate::tools::cluster::args::NameArgs;
+use crate::tools::create::CreateArgs;
+use crate::tools::download::DownloadArgs;
 use crate::tools::exit::{ExitCode, Failure};
+use crate::tools::list::ListArgs;
 use crate::tools::operator::OperatorArgs;
 use crate::tools::pod_args::CollectorArgs;
+use crate::tools::status::StatusArgs;
 use crate::tools::{
-    cat, collector, completion, crd, generate, operator, recover, run, stats, validate, verify, version,
+    cat, clear, collector, completion, crd, create, download, generate, list, operator, recover, resume, run, stats,
+    status, stop, validate, verify, version,
 };
 
 /// The name of the binary.
@@ -31,7 +38,7 @@ const PLUGIN_NAME: &str = "kubectl tracecapture";
 #[command(
     version,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 no match, 5 integrity failure, 6 partial result, 130 interrupted."
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 not found or no match, 4 not allowed, 5 integrity failure, 6 partial result, 8 timeout, 9 gone, 130 interrupted."
 )]
 struct Cli {
     #[command(flatten)]
@@ -56,6 +63,20 @@ enum Command {
     Stats(StatsArgs),
     /// Seal what a crash left in a data directory.
     Recover(RecoverArgs),
+    /// List the captures of a cluster.
+    List(ListArgs),
+    /// Tell how a capture of a cluster is, what it holds and what leaves next.
+    Status(StatusArgs),
+    /// Create a capture in a cluster.
+    Create(CreateArgs),
+    /// Have a capture of a cluster refuse new spans.
+    Stop(NameArgs),
+    /// Have a stopped capture take spans in again.
+    Resume(NameArgs),
+    /// Have what a stopped capture holds deleted.
+    Clear(ClearArgs),
+    /// Download a capture of a cluster, verified; a cut one goes on with the same command.
+    Download(DownloadArgs),
     /// Check a `TraceCapture` file, as the cluster would.
     Validate(ValidateArgs),
     /// Print the objects that the operator would apply for a `TraceCapture` file.
@@ -99,6 +120,13 @@ fn dispatch(command: Command, program: &'static str) -> Result<ExitCode, Failure
         Command::Verify(args) => verify::run(&args),
         Command::Cat(args) => cat::run(&args),
         Command::Stats(args) => stats::run(&args),
+        Command::List(args) => list::run(&args),
+        Command::Status(args) => status::run(&args, program),
+        Command::Create(args) => create::run(&args, program),
+        Command::Stop(args) => stop::run(&args, program),
+        Command::Resume(args) => resume::run(&args, program),
+        Command::Clear(args) => clear::run(&args, program),
+        Command::Download(args) => download::run(args, program),
         Command::Validate(args) => validate::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Crd => crd::run(),

@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use thiserror::Error;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::Directive;
+use tracing_subscriber::filter::{Directive, LevelFilter};
 
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,6 +54,7 @@ pub fn init(format: Format, verbosity: Verbosity) -> Result<(), LogError> {
         Verbosity::Debug => Level::DEBUG,
     };
     let filter = EnvFilter::builder().with_default_directive(Directive::from(level)).from_env()?;
+    let filter = without_clients(filter);
     // A line that cannot be written is told on stderr by default, which panics where stderr itself is gone.
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
@@ -77,6 +78,15 @@ fn resolve(format: Format, is_terminal: bool) -> Form {
     match (format, is_terminal) {
         (Format::Text, _) | (Format::Auto, true) => Form::Text,
         (Format::Json, _) | (Format::Auto, false) => Form::Json,
+    }
+}
+
+/// Silences the Kubernetes client unless more is asked for: each of its errors is returned to somebody who tells it.
+fn without_clients(filter: EnvFilter) -> EnvFilter {
+    let is_default = filter.max_level_hint() == Some(LevelFilter::INFO) && !filter.to_string().contains("kube_client");
+    match "kube_client=off".parse::<Directive>() {
+        Ok(directive) if is_default => filter.add_directive(directive),
+        _ => filter,
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use serde::Serialize;
 use thiserror::Error;
 
+use super::escape::escape_for_terminal;
 use super::exit::{ExitCode, Failure};
 
 /// Why a result could not be written.
@@ -33,4 +34,10 @@ pub fn write_stdout(text: &str) -> Result<(), Failure> {
 pub fn write_json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::new(ExitCode::Failed, error))?;
     write_stdout(&(text + "\n"))
+}
+
+/// Writes a message to stderr, where it is in no program's way.
+pub fn say(text: &str) {
+    // A closed stderr leaves nobody to tell.
+    let _ = writeln!(std::io::stderr().lock(), "{}", escape_for_terminal(text));
 }

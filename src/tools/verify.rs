@@ -9,8 +9,9 @@ mod chunk;
 mod report;
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
-use super::args::{TextOrJson, VerifyArgs};
+use super::args::{LimitArgs, TextOrJson, VerifyArgs};
 use super::exit::{ExitCode, Failure};
 use super::output::{write_json, write_stdout};
 use super::reading::{failure, read_all, read_all_watched};
@@ -18,6 +19,9 @@ use crate::archive::read::{Event, Visitor};
 use bundle::Promise;
 use chunk::ChunkCheck;
 use report::{ChunkReport, Report, Totals};
+
+/// Damaged chunks that are told one by one, where the verdict goes to people.
+const MAX_DETAILS: usize = 10;
 
 /// Verifies the paths and writes what is found to stdout.
 ///
@@ -27,14 +31,7 @@ use report::{ChunkReport, Report, Totals};
 /// # Errors
 /// A [`Failure`] where a path cannot be read, after the others were verified.
 pub fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
-    let mut verify = Verify {
-        output: args.output,
-        current: None,
-        promise: Promise::default(),
-        chunks: Vec::new(),
-        totals: Totals::default(),
-        failed: None,
-    };
+    let mut verify = Verify::new(args.output);
     let errors = match args.output {
         // The line of each chunk shows the progress.
         TextOrJson::Text => read_all(&args.paths, &args.limits, &mut verify),
@@ -63,6 +60,35 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
         }
         None => Ok(verdict),
     }
+}
+
+/// What [`verify_file`] found.
+pub(super) struct Verdict {
+    /// Chunks in which something that was vouched for is damaged or missing.
+    pub(super) n_failed: u64,
+    /// What is wrong with the first of them, one line each.
+    pub(super) details: Vec<String>,
+    /// Whether there is nothing in it.
+    pub(super) is_empty: bool,
+    /// The sums, for people.
+    pub(super) totals: String,
+}
+
+/// Verifies one file with a bar on the terminal, and writes nothing to stdout.
+///
+/// # Errors
+/// A [`Failure`] where it cannot be read.
+pub(super) fn verify_file(path: &Path, limits: &LimitArgs) -> Result<Verdict, Failure> {
+    let mut verify = Verify::new(TextOrJson::Json);
+    let errors = read_all_watched("verifying", &[path.to_owned()], limits, &mut verify);
+    let _ = verify.settle(Promise::default());
+    let Verify { chunks, totals, .. } = verify;
+    if let Some(failure) = failure(errors) {
+        return Err(failure);
+    }
+    let failed = chunks.iter().filter(|chunk| chunk.failed).take(MAX_DETAILS);
+    let details = failed.map(ToString::to_string).collect();
+    Ok(Verdict { n_failed: totals.failed, details, is_empty: totals.is_empty(), totals: totals.to_string() })
 }
 
 /// Sorts events by chunk and keeps the score.
@@ -107,6 +133,11 @@ impl Visitor for Verify {
 }
 
 impl Verify {
+    fn new(output: TextOrJson) -> Self {
+        let (promise, totals) = (Promise::default(), Totals::default());
+        Self { output, current: None, promise, chunks: Vec::new(), totals, failed: None }
+    }
+
     fn end(&mut self) -> ControlFlow<()> {
         let Some(check) = self.current.take() else { return ControlFlow::Continue(()) };
         let report = check.finish(&mut self.promise);

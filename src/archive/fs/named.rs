@@ -31,3 +31,11 @@ pub fn open(path: &Path) -> io::Result<Input> {
     let metadata = file.metadata()?;
     if metadata.is_file() { Ok(Box::new(file.take(metadata.len()))) } else { Ok(Box::new(file)) }
 }
+
+/// Opens a file for reading and writing as its only owner, or creates it; a symbolic link is an error.
+///
+/// # Errors
+/// `ResourceBusy` where another process has it open in the same way; else what the operating system says.
+pub fn own(path: &Path) -> io::Result<Box<dyn super::File>> {
+    super::real::own(path)
+}

@@ -76,6 +76,22 @@ impl Fs for RealFs {
     }
 }
 
+/// Opens a file for reading and writing as its only owner, or creates it; a symbolic link is an error.
+///
+/// # Errors
+/// `ResourceBusy` where another process has it open in the same way; else what the operating system says.
+pub(super) fn own(path: &Path) -> io::Result<Box<dyn File>> {
+    let flags = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).map_err(io::Error::other)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(MODE).custom_flags(flags);
+    let file = options.open(path)?;
+    match file.try_lock() {
+        Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::ResourceBusy.into()),
+        // A filesystem without locks only leaves two owners unnoticed.
+        Ok(()) | Err(fs::TryLockError::Error(_)) => Ok(Box::new(RealFile(file))),
+    }
+}
+
 /// An open file of the operating system.
 #[derive(Debug)]
 struct RealFile(fs::File);

@@ -105,6 +105,11 @@ pub(super) struct Totals {
 }
 
 impl Totals {
+    /// Tells whether no span was found, nor anything wrong.
+    pub(super) fn is_empty(&self) -> bool {
+        self.spans == 0 && self.failed == 0
+    }
+
     pub(super) fn add(&mut self, report: &ChunkReport) {
         self.chunks += 1;
         self.failed += u64::from(report.failed);

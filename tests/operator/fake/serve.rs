@@ -21,7 +21,7 @@ type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 impl FakeApi {
     /// Answers a request.
-    pub(super) async fn serve(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn serve(&self, request: Request<Body>) -> Answer {
         let (head, body) = request.into_parts();
         let (verb, query) = parse(&head.method, &head.uri);
         let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();

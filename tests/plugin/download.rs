@@ -1,0 +1,190 @@
+//! `download`: cut, continued, refused, damaged, interrupted.
+
+use std::process::Stdio;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use serde_json::json;
+use tracecapture::archive::frame::Compression;
+
+use crate::chunks::{Built, SPAN, Span, bundle};
+use crate::gateway::{Plan, TOKEN};
+use crate::site::{BUNDLE, Site};
+
+const ETAG: &str = "\"one\"";
+
+/// A site with a capture whose bundle has a few chunks; returns its bytes, too.
+fn site() -> (Site, Vec<u8>) {
+    let site = Site::new();
+    site.checkout();
+    let spans: Vec<Span<'_>> = (0..50).map(|n| Span { trace: n + 1, ..SPAN }).collect();
+    let chunks: Vec<Vec<u8>> = (0..3).map(|n| Built::new(n, Compression::None, &[&spans, &spans]).members()).collect();
+    let body = bundle(&chunks);
+    {
+        let mut gateway = site.gateway.lock();
+        (gateway.body, gateway.etag) = (body.clone(), ETAG.to_owned());
+    }
+    (site, body)
+}
+
+/// Checks that the whole is there under its name, and nothing beside it.
+fn check_whole(site: &Site, body: &[u8]) {
+    assert!(std::fs::read(site.path("checkout.tar")).unwrap() == body);
+    assert!(!site.path("checkout.tar.part").exists() && !site.path("checkout.tar.part.json").exists());
+}
+
+/// Checks that no file appeared, and how much of a part there is.
+fn check_part(site: &Site, len: usize) {
+    assert!(!site.path("checkout.tar").exists());
+    assert_eq!(std::fs::metadata(site.path("checkout.tar.part")).unwrap().len(), len as u64);
+}
+
+#[test]
+fn a_download_is_verified_and_named() {
+    let (site, body) = site();
+    site.check(&["download", "checkout"], 0, &["checkout.tar: ", "verified", "3 ok", "300 spans"], &[]);
+    check_whole(&site, &body);
+    let stat = std::fs::metadata(site.path("checkout.tar")).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&stat.permissions()) & 0o777, 0o600);
+    site.check(&["download", "checkout"], 1, &[], &["is there already", "-o FILE"]);
+    site.check(&["download", "checkout", "-o", "-"], 2, &[], &["stdout"]);
+}
+
+#[test]
+fn cuts_are_continued_under_the_same_tag() {
+    let (site, body) = site();
+    site.gateway.plan([Plan::Cut(1_000), Plan::Refuse(503, "soon"), Plan::Cut(5), Plan::Cut(0)]);
+    site.check(&["download", "checkout"], 0, &["verified"], &["cut at byte 1000", "503", "cut at byte 1005"]);
+    check_whole(&site, &body);
+    let asked = site.gateway.lock().asked.clone();
+    let ranges: Vec<_> = asked.iter().map(|asked| asked.range.as_deref()).collect();
+    let from = [None, Some("bytes=1000-"), Some("bytes=1000-"), Some("bytes=1005-"), Some("bytes=1005-")];
+    assert_eq!(ranges, from);
+    assert!(asked.iter().skip(1).all(|asked| asked.if_range.as_deref() == Some(ETAG)));
+}
+
+#[test]
+fn a_part_is_continued_by_the_next_command() {
+    let (site, body) = site();
+    site.gateway.plan([Plan::Cut(700)]);
+    let args = ["download", "checkout", "--retries", "0"];
+    site.check(&args, 6, &[], &["cut at byte 700", "tracecapture download checkout -n shop"]);
+    check_part(&site, 700);
+    site.check(&["download", "checkout", "--service", "x"], 1, &[], &["begun by another download", "--restart"]);
+    check_part(&site, 700);
+    site.check(&args, 0, &["verified"], &[]);
+    check_whole(&site, &body);
+}
+
+#[test]
+fn a_snapshot_that_is_gone_is_never_continued() {
+    for refusal in [Some(Plan::Refuse(410, "removed by retention")), Some(Plan::Refuse(412, "unknown")), None] {
+        let (site, _) = site();
+        site.gateway.plan([Plan::Cut(700)]);
+        site.check(&["download", "checkout", "--retries", "0"], 6, &[], &[]);
+        if refusal.is_none() {
+            site.gateway.lock().etag = "\"two\"".to_owned();
+        }
+        site.gateway.plan(refusal);
+        site.check(&["download", "checkout"], 9, &[], &["is gone", "--restart"]);
+        check_part(&site, 700);
+        site.check(&["download", "checkout", "--restart"], 0, &["verified"], &[]);
+    }
+}
+
+#[test]
+fn changed_bytes_are_no_download() {
+    let (site, body) = site();
+    let at = body.windows(9).position(|bytes| bytes == b"GET /cart").unwrap();
+    site.gateway.lock().body[at] = b'P';
+    site.check(&["download", "checkout"], 5, &[], &["is damaged", "--restart"]);
+    check_part(&site, body.len());
+    site.check(&["download", "checkout"], 5, &[], &["is damaged"]);
+    site.gateway.lock().body.clone_from(&body);
+    site.check(&["download", "checkout", "--restart"], 0, &["verified"], &[]);
+    check_whole(&site, &body);
+}
+
+#[test]
+fn refusals_have_their_exit_codes() {
+    let (site, _) = site();
+    for (status, code) in [(401, 4), (403, 4), (404, 3), (400, 1)] {
+        site.gateway.plan([Plan::Refuse(status, "said so")]);
+        site.check(&["download", "checkout"], code, &[], &["said so"]);
+    }
+    site.check(&["download", "nothing"], 3, &[], &["cannot get the capture shop/nothing"]);
+    site.gateway.plan([Plan::Refuse(503, "down"), Plan::Refuse(503, "down")]);
+    site.check(&["download", "checkout", "--retries", "1"], 1, &[], &["cut at byte 0", "down"]);
+}
+
+#[test]
+fn the_api_servers_proxy_is_a_way_too() {
+    let (site, body) = site();
+    site.check(&["download", "checkout", "--via", "apiserver"], 0, &["verified"], &[]);
+    check_whole(&site, &body);
+    let asked = site.gateway.lock().asked[0].path.clone();
+    let service = "/api/v1/namespaces/tracecapture-system/services/http:tracecapture-gateway:http/proxy";
+    assert_eq!(asked, format!("{service}{BUNDLE}"));
+    site.capture("shop", "plain", json!({}), json!({}));
+    site.check(&["download", "plain", "--via", "url"], 3, &[], &["no address", "--via apiserver"]);
+    site.check(&["download", "plain"], 0, &["plain.tar"], &[]);
+}
+
+#[test]
+fn tokens_come_from_plugins_and_never_from_nowhere() {
+    let (site, body) = site();
+    let credential = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": { "token": TOKEN },
+    });
+    site.log_in(json!({ "exec": {
+        "apiVersion": "client.authentication.k8s.io/v1", "command": "echo", "args": [credential.to_string()],
+        "interactiveMode": "Never",
+    }}));
+    site.check(&["download", "checkout"], 0, &["verified"], &[]);
+    check_whole(&site, &body);
+    site.log_in(json!({}));
+    let no_token = ["no token", "--service-account"];
+    site.check(&["download", "checkout", "-o", "b.tar"], 4, &[], &no_token);
+    site.check(&["download", "checkout", "-o", "b.tar", "--as", "somebody"], 2, &[], &["--as"]);
+    assert!(!site.path("b.tar.part").exists());
+    let mut given = site.command(&["download", "checkout", "-o", "b.tar"]);
+    assert!(given.env("TRACECAPTURE_TOKEN", TOKEN).output().unwrap().status.success());
+}
+
+#[test]
+fn a_token_stays_off_the_open_network() {
+    let (site, _) = site();
+    let status = json!({ "bundle": { "url": "http://captures.example.com/bundle.tar", "sizeBytes": 1, "chunks": 1 } });
+    site.capture("shop", "open", json!({}), status);
+    site.check(&["download", "open"], 1, &[], &["has no TLS", "--via apiserver"]);
+}
+
+#[test]
+fn filters_are_passed_on_and_may_match_nothing() {
+    let (site, _) = site();
+    site.gateway.lock().body = bundle(&[]);
+    let args = ["download", "checkout", "--service", "a b&c", "--since", "1795255200"];
+    site.check(&args, 3, &[], &["nothing that was captured matches"]);
+    let query = site.gateway.lock().asked[0].query.clone();
+    assert!(query.ends_with("&service=a%20b%26c") && query.starts_with("since=2026"), "{query}");
+    assert!(!site.path("checkout.tar.part").exists() && !site.path("checkout.tar").exists());
+}
+
+#[test]
+fn an_interrupt_keeps_the_part_and_says_how_to_go_on() {
+    let (site, body) = site();
+    let (told, stalled) = channel();
+    site.gateway.plan([Plan::Cut(900), Plan::Stall(0, told)]);
+    let mut command = site.command(&["download", "checkout"]);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    stalled.recv_timeout(Duration::from_mins(1)).unwrap();
+    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("tracecapture download checkout -n shop"), "{stderr}");
+    check_part(&site, 900);
+    site.check(&["download", "checkout"], 0, &["verified"], &[]);
+    check_whole(&site, &body);
+}
