@@ -13,8 +13,9 @@ use crate::tools::args::{
 use crate::tools::exit::{ExitCode, Failure};
 use crate::tools::operator::OperatorArgs;
 use crate::tools::pod_args::CollectorArgs;
+use crate::tools::replay::args::ReplayArgs;
 use crate::tools::{
-    cat, collector, completion, crd, generate, operator, recover, run, stats, validate, verify, version,
+    cat, collector, completion, crd, generate, operator, recover, replay, run, stats, validate, verify, version,
 };
 
 /// The name of the binary.
@@ -31,7 +32,7 @@ const PLUGIN_NAME: &str = "kubectl tracecapture";
 #[command(
     version,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 no match, 5 integrity failure, 6 partial result, 130 interrupted."
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 no match, 4 not allowed, 5 integrity failure, 6 partial result, 8 timeout, 130 interrupted."
 )]
 struct Cli {
     #[command(flatten)]
@@ -54,6 +55,8 @@ enum Command {
     Cat(CatArgs),
     /// Summarise the services and operations of archives.
     Stats(StatsArgs),
+    /// Send the spans of archives to an OTLP endpoint.
+    Replay(ReplayArgs),
     /// Seal what a crash left in a data directory.
     Recover(RecoverArgs),
     /// Check a `TraceCapture` file, as the cluster would.
@@ -95,6 +98,7 @@ fn dispatch(command: Command, program: &'static str) -> Result<ExitCode, Failure
         Command::Run(args) => run::run(&args),
         Command::Collector(args) => collector::run(&args),
         Command::Operator(args) => operator::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Cat(args) => cat::run(&args),

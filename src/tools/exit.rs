@@ -18,10 +18,14 @@ pub enum ExitCode {
     Usage = 2,
     /// Not found, or nothing matched.
     NotFound = 3,
+    /// Not authenticated, or not allowed.
+    Denied = 4,
     /// An archive is damaged.
     Integrity = 5,
     /// A part of the result was written.
     Partial = 6,
+    /// It took too long.
+    Timeout = 8,
     /// Interrupted by a signal.
     Interrupted = 130,
 }

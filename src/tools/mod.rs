@@ -16,6 +16,7 @@ mod process;
 pub mod progress;
 pub mod reading;
 pub mod recover;
+pub mod replay;
 pub mod run;
 pub mod stats;
 pub mod validate;
