@@ -18,10 +18,11 @@ use crate::tools::exit::{ExitCode, Failure};
 use crate::tools::list::ListArgs;
 use crate::tools::operator::OperatorArgs;
 use crate::tools::pod_args::CollectorArgs;
+use crate::tools::replay::args::ReplayArgs;
 use crate::tools::status::StatusArgs;
 use crate::tools::{
-    cat, clear, collector, completion, crd, create, download, generate, list, operator, recover, resume, run, stats,
-    status, stop, validate, verify, version,
+    cat, clear, collector, completion, crd, create, download, generate, list, operator, recover, replay, resume, run,
+    stats, status, stop, validate, verify, version,
 };
 
 /// The name of the binary.
@@ -61,6 +62,8 @@ enum Command {
     Cat(CatArgs),
     /// Summarise the services and operations of archives.
     Stats(StatsArgs),
+    /// Send the spans of archives to an OTLP endpoint.
+    Replay(ReplayArgs),
     /// Seal what a crash left in a data directory.
     Recover(RecoverArgs),
     /// List the captures of a cluster.
@@ -116,6 +119,7 @@ fn dispatch(command: Command, program: &'static str) -> Result<ExitCode, Failure
         Command::Run(args) => run::run(&args),
         Command::Collector(args) => collector::run(&args),
         Command::Operator(args) => operator::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Cat(args) => cat::run(&args),

@@ -501,3 +501,28 @@ proptest! {
         }
     }
 }
+
+/// Messages behind their lengths, as the Collector's file exporter writes them.
+fn messages(messages: &[&[u8]]) -> Vec<u8> {
+    messages.iter().flat_map(|body| [&u32::try_from(body.len()).unwrap().to_be_bytes(), *body].concat()).collect()
+}
+
+#[test]
+fn messages_behind_their_lengths_are_lines() {
+    let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 3).unwrap();
+    let two = messages(&[&zstd(b"{\"a\":\n1}"), b"", &zstd(b"{}")]);
+    check(&two, "begin Foreign lines lines end", "{\"a\": 1}\n{}\n");
+    check(&zstd(&messages(&[b"{}", b"{}"])), "begin Foreign lines lines end", "{}\n{}\n");
+    check(&two[..two.len() - 1], "begin Foreign lines damage end", "{\"a\": 1}\n");
+    check(&messages(&[b"{}", b"\x0a\xff", b"{}"]), "begin Foreign lines damage lines end", "{}\n{}\n");
+}
+
+#[test]
+fn a_message_grows_no_further_than_a_line_may() {
+    let limits = Limits { max_line_bytes: 1_000, ..Limits::default() };
+    let bomb = zstd::encode_all(vec![b' '; 1_000_000].as_slice(), 3).unwrap();
+    check_limit(&messages(&[&bomb]), &limits, "--max-line-bytes");
+    check_limit(&messages(&[b"{}", &[b' '; 1_001]]), &limits, "--max-line-bytes");
+    let claims = [b"\0\0\0\x02{}".as_slice(), &u32::MAX.to_be_bytes()].concat();
+    check_limit(&claims, &limits, "--max-line-bytes");
+}

@@ -146,7 +146,7 @@ pub struct Transcoder {
 }
 
 /// However high the limit is set, values nest no deeper than this, so that the stack is safe.
-const HIGHEST_DEPTH: u32 = 128;
+pub(super) const HIGHEST_DEPTH: u32 = 128;
 
 /// A buffer that grew beyond this for one huge request is given back after it.
 const KEPT_BUFFER_BYTES: usize = 4 << 20;
@@ -244,7 +244,7 @@ impl BadData {
         }
     }
 
-    fn new(encoding: Encoding, stop: Stop, limit: u32) -> Self {
+    pub(super) fn new(encoding: Encoding, stop: Stop, limit: u32) -> Self {
         match (stop, encoding) {
             (Stop::Malformed { offset, what }, Encoding::Protobuf) => Self::Protobuf { offset, what },
             (Stop::Malformed { offset, what }, Encoding::Json) => Self::Json { offset, what },

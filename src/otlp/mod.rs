@@ -12,6 +12,7 @@
 
 mod assemble;
 mod batch;
+pub mod export;
 mod json;
 pub mod lines;
 mod output;

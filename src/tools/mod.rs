@@ -21,6 +21,7 @@ mod process;
 pub mod progress;
 pub mod reading;
 pub mod recover;
+pub mod replay;
 pub mod resume;
 pub mod run;
 pub mod stats;

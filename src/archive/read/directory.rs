@@ -15,6 +15,9 @@ use crate::archive::ustar::{self, BLOCK_LEN};
 /// Bytes asked of the disk at a time.
 const BUFFER: usize = 256 * 1024;
 
+/// The end of the names that Teleport gives its files of spans, which are JSON lines.
+const TELEPORT: &str = ".trace";
+
 /// The longest bundle manifest that is read from a folder.
 const MAX_MANIFEST: u64 = 64 << 20;
 
@@ -180,7 +183,9 @@ fn list(dir: &Path) -> Result<Listing, ReadError> {
             listing.has_chunks_dir = is_dir(&dir.join(&name));
         } else if name == MANIFEST_MEMBER {
             listing.has_bundle_manifest = is_file(&dir.join(&name));
-        } else if (name.ends_with(ChunkState::Sealed.suffix()) || Compression::of_name(&name).is_some())
+        } else if (name.ends_with(ChunkState::Sealed.suffix())
+            || name.ends_with(TELEPORT)
+            || Compression::of_name(&name).is_some())
             && is_file(&dir.join(&name))
         {
             listing.others.push(name);

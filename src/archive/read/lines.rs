@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::io::{self, Read};
 
 use super::members::FramesAt;
+use super::messages::begins_with_message;
 use super::session::{Ending, Flow, Session, chain};
 use super::sniff::{Content, begins_with_header, is_tar, sniff};
 use super::tar::Until;
@@ -23,9 +24,16 @@ struct Metered<'a> {
 }
 
 #[derive(Default)]
-struct Meter {
+pub(super) struct Meter {
     consumed: Cell<u64>,
     has_failed: Cell<bool>,
+}
+
+impl Meter {
+    /// Tells whether the input itself failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed.get()
+    }
 }
 
 impl Read for Metered<'_> {
@@ -124,8 +132,13 @@ impl Session<'_> {
             // Zeros are an empty tar only where nothing else follows; without end they are a bomb, which a limit ends.
             let is_all = matches!(read, Ok(n) if n < STEP);
             let is_empty_tar = is_all && is_tar(buffer) && buffer.iter().all(|&b| b == 0);
-            if std::mem::take(&mut is_first) && (begins_with_header(buffer) || is_empty_tar) {
-                return Err(ReadError::CompressedTar(self.source.clone()).into());
+            if std::mem::take(&mut is_first) {
+                if begins_with_header(buffer) || is_empty_tar {
+                    return Err(ReadError::CompressedTar(self.source.clone()).into());
+                }
+                if begins_with_message(buffer) {
+                    return self.messages(member, &mut std::mem::take(buffer).as_slice().chain(text), meter);
+                }
             }
             if let Some(last) = memchr::memrchr(b'\n', buffer.get(old..).unwrap_or_default()) {
                 let end = old + last + 1;

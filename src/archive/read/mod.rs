@@ -1,8 +1,9 @@
 //! Lines and frames out of whatever a person has: one reader for verify, cat, stats, replay and view.
 //!
 //! It reads a data directory or its chunks directory, a chunk in any state, a bundle, the
-//! folder a bundle was extracted to, and JSON lines, plain or compressed; all but
-//! directories also from a pipe, told apart by content.
+//! folder a bundle was extracted to, JSON lines, plain or compressed, and the messages behind
+//! their lengths of the Collector's file exporter; all but directories also from a pipe, told
+//! apart by content.
 //!
 //! What is read may be foreign and hostile. Nothing is ever extracted, names are never
 //! used as paths, other members than regular files are passed over, and memory holds one
@@ -16,6 +17,7 @@
 mod directory;
 mod lines;
 mod members;
+mod messages;
 mod session;
 mod sniff;
 mod tar;
@@ -160,7 +162,9 @@ pub enum ReadError {
         source: io::Error,
     },
     /// The content is none that this program reads.
-    #[error("`{0}` is neither a tar nor JSON lines, plain or compressed with zstd or gzip")]
+    #[error(
+        "`{0}` is neither a tar nor JSON lines, plain or compressed with zstd or gzip, nor what the Collector's file exporter writes"
+    )]
     Unrecognised(String),
     /// A whole tar was compressed.
     #[error(

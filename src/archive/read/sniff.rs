@@ -1,5 +1,6 @@
 //! Tells what a stream is by its first block.
 
+use super::messages::begins_with_message;
 use crate::archive::frame::Compression;
 use crate::archive::ustar::{self, Block, Parsed};
 
@@ -10,7 +11,7 @@ pub(super) enum Content {
     Empty,
     /// A tar.
     Tar,
-    /// JSON lines.
+    /// JSON lines, or messages behind their lengths.
     Lines(Compression),
 }
 
@@ -28,6 +29,9 @@ pub(super) fn sniff(head: &[u8]) -> Option<Content> {
     }
     if is_tar(head) {
         return Some(Content::Tar);
+    }
+    if begins_with_message(head) {
+        return Some(Content::Lines(Compression::None));
     }
     let first = head.iter().find(|b| !b.is_ascii_whitespace());
     matches!(first, Some(b'{') | None).then_some(Content::Lines(Compression::None))

@@ -34,11 +34,30 @@ pub(crate) struct Read {
     pub(crate) snake_case_keys: bool,
 }
 
+/// How ids are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IdText {
+    /// As OTLP says: hexadecimal digits.
+    Hex,
+    /// Also as any other bytes of `ProtoJSON` are, which is how a stock protobuf library writes them: base64.
+    HexOrBase64,
+}
+
 /// Appends a JSON document, which must be a `message`, to `out`.
 ///
 /// # Errors
 /// Why the text is no such document; `out` may then hold a part of it.
 pub(crate) fn read(message: &'static Message, text: &[u8], max_depth: u32, out: &mut Vec<u8>) -> Result<Read, Stop> {
+    read_with(message, IdText::Hex, (text, max_depth), out)
+}
+
+/// Does the same with ids as `ids` says.
+pub(crate) fn read_with(
+    message: &'static Message,
+    ids: IdText,
+    (text, max_depth): (&[u8], u32),
+    out: &mut Vec<u8>,
+) -> Result<Read, Stop> {
     let mut reader = Reader {
         scan: Scanner::new(text),
         out,
@@ -46,6 +65,7 @@ pub(crate) fn read(message: &'static Message, text: &[u8], max_depth: u32, out: 
         scratch: Vec::new(),
         is_utf8: std::str::from_utf8(text).is_ok(),
         max_depth,
+        ids,
         read: Read::default(),
     };
     reader.object(message, 0)?;
@@ -64,6 +84,7 @@ struct Reader<'a, 'o> {
     /// Whether the whole text is UTF-8, so that no string needs to be looked at again.
     is_utf8: bool,
     max_depth: u32,
+    ids: IdText,
     read: Read,
 }
 

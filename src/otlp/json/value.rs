@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::{Reader, number};
+use super::{IdText, Reader, number};
 use crate::otlp::schema::{Field, Kind};
 use crate::otlp::swar;
 use crate::otlp::wire::Stop;
@@ -113,6 +113,11 @@ impl Reader<'_, '_> {
         let text = string.unescaped()?;
         match unhex(&text) {
             Some((id, id_len)) if id_len == len => self.delimited(number, id.get(..len).unwrap_or(INVALID_ID)),
+            // No text can be meant both ways: as many bytes make twice as many digits, but a third more in base64.
+            _ if self.ids == IdText::HexOrBase64 => {
+                let id = BASE64.decode(&text).ok().filter(|id| id.len() == len);
+                self.delimited(number, id.as_deref().unwrap_or(INVALID_ID));
+            }
             _ => self.delimited(number, INVALID_ID),
         }
         Ok(())

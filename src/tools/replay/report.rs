@@ -1,0 +1,91 @@
+//! What a replay tells at its end: the totals, the exit code, and how to go on.
+
+use serde::Serialize;
+
+use super::args::ReplayArgs;
+use super::checkpoint::{Checkpoint, Tally};
+use super::deliver::Ended;
+use super::source::Read;
+use crate::tools::args::TextOrJson;
+use crate::tools::exit::{ExitCode, Failure};
+use crate::tools::output::{write_json, write_stdout};
+use crate::tools::reading::{failure, warn};
+
+#[derive(Serialize)]
+struct Totals {
+    #[serde(flatten)]
+    tally: Tally,
+    /// Damaged stretches and lines that were left out.
+    faults: u64,
+    complete: bool,
+}
+
+/// Writes the totals and returns how the command ends.
+///
+/// # Errors
+/// A [`Failure`] where not everything has an outcome, or a path could not be read.
+pub(super) fn finish(
+    args: &ReplayArgs,
+    checkpoint: &Checkpoint,
+    ended: &Ended,
+    read: Read,
+) -> Result<ExitCode, Failure> {
+    let tally = checkpoint.tally;
+    let Tally { read: n_read, sent, rejected, failed } = tally;
+    let Read { errors, n_faults, has_lost_position } = read;
+    let complete = matches!(ended, Ended::Drained) && !has_lost_position;
+    match args.output {
+        TextOrJson::Text => {
+            write_stdout(&format!("read {n_read} spans: sent {sent}, rejected {rejected}, failed {failed}\n"))?;
+        }
+        TextOrJson::Json => write_json(&Totals { tally, faults: n_faults, complete })?,
+    }
+    if has_lost_position {
+        let what = "the place of the checkpoint is in none of the paths, so nothing more was sent";
+        return Err(Failure::new(ExitCode::Failed, what).with_hint("remove the checkpoint to begin anew"));
+    }
+    let (code, what) = match ended {
+        Ended::Drained => return drained(tally, n_faults, failure(errors)),
+        Ended::Interrupted => {
+            warn(&format!("interrupted; {}", how_to_go_on(args)));
+            return Ok(ExitCode::Interrupted);
+        }
+        Ended::GaveUp(what) => (ExitCode::Timeout, what.clone()),
+        Ended::Refused { code, what } => (*code, what.clone()),
+        Ended::Unwritten(error) => (ExitCode::Failed, error.clone()),
+    };
+    Err(Failure::new(code, what).with_hint(how_to_go_on(args)))
+}
+
+/// Everything that could be read has an outcome.
+fn drained(tally: Tally, n_faults: u64, unread: Option<Failure>) -> Result<ExitCode, Failure> {
+    let Tally { read, sent, rejected, failed } = tally;
+    match unread {
+        Some(failure) if n_faults > 0 => {
+            failure.print("tracecapture");
+            return Ok(ExitCode::Integrity);
+        }
+        Some(failure) if read > 0 => return Err(failure.with_code(ExitCode::Partial)),
+        Some(failure) => return Err(failure),
+        None => {}
+    }
+    Ok(if n_faults > 0 {
+        ExitCode::Integrity
+    } else if read == 0 {
+        return Err(Failure::new(ExitCode::NotFound, "there are no spans"));
+    } else if sent == 0 {
+        ExitCode::Failed
+    } else if rejected + failed > 0 {
+        ExitCode::Partial
+    } else {
+        ExitCode::Done
+    })
+}
+
+fn how_to_go_on(args: &ReplayArgs) -> String {
+    if args.checkpoint.is_some() {
+        format!("go on with `{}`", args.command())
+    } else {
+        "without --checkpoint the next replay begins anew and sends again what was sent".to_owned()
+    }
+}
