@@ -11,10 +11,11 @@ use crate::tools::args::{
     VersionArgs,
 };
 use crate::tools::exit::{ExitCode, Failure};
+use crate::tools::gateway::GatewayArgs;
 use crate::tools::operator::OperatorArgs;
 use crate::tools::pod_args::CollectorArgs;
 use crate::tools::{
-    cat, collector, completion, crd, generate, operator, recover, run, stats, validate, verify, version,
+    cat, collector, completion, crd, gateway, generate, operator, recover, run, stats, validate, verify, version,
 };
 
 /// The name of the binary.
@@ -48,6 +49,8 @@ enum Command {
     Collector(CollectorArgs),
     /// Reconcile the `TraceCapture` objects of a cluster.
     Operator(OperatorArgs),
+    /// Hand out what was captured, to those who may have it.
+    Gateway(GatewayArgs),
     /// Check every frame of archives.
     Verify(VerifyArgs),
     /// Write the OTLP JSON lines of archives to stdout.
@@ -95,6 +98,7 @@ fn dispatch(command: Command, program: &'static str) -> Result<ExitCode, Failure
         Command::Run(args) => run::run(&args),
         Command::Collector(args) => collector::run(&args),
         Command::Operator(args) => operator::run(&args),
+        Command::Gateway(args) => gateway::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Cat(args) => cat::run(&args),

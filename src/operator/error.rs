@@ -5,6 +5,8 @@ use std::time::Duration;
 use kube::core::Status;
 use thiserror::Error;
 
+pub(super) use crate::installation::answer::{optional, status};
+
 /// What a visit attempted in vain.
 #[derive(Debug, Error)]
 pub(super) enum VisitError {
@@ -89,26 +91,6 @@ impl VisitError {
             }
             _ => Retry::Soon(None),
         }
-    }
-}
-
-/// Returns the answer of the API server in an error, where it gave one.
-pub(super) fn status(error: &kube::Error) -> Option<&Status> {
-    match error {
-        kube::Error::Api(status) => Some(status),
-        _ => None,
-    }
-}
-
-/// Takes "not found" for an answer.
-///
-/// # Errors
-/// Every other error, as it came.
-pub(super) fn optional<T>(answer: kube::Result<T>) -> kube::Result<Option<T>> {
-    match answer {
-        Ok(object) => Ok(Some(object)),
-        Err(error) if status(&error).is_some_and(Status::is_not_found) => Ok(None),
-        Err(error) => Err(error),
     }
 }
 
