@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //! - A line names the route, never the path's token; the filters by name, never the query; a link by the beginning of its id.
-//! - It is written once: when the answer is complete, or when its body is dropped.
+//! - It is written once, when what is known about an access is dropped: with the answer, with its body, or with a request that
+//!   its client did not wait for.
 
 use http::Method;
 use tracing::info;
@@ -39,6 +40,8 @@ pub(super) struct Access {
     pub(super) reason: &'static str,
     route: &'static str,
     method: &'static str,
+    bytes: u64,
+    outcome: Outcome,
     metrics: GatewayMetrics,
 }
 
@@ -65,6 +68,8 @@ impl Access {
             reason: "",
             route,
             method: method_name(method),
+            bytes: 0,
+            outcome: Outcome::Cut,
             metrics,
         }
     }
@@ -75,14 +80,20 @@ impl Access {
         self.principal = principal.chars().take(MAX_PRINCIPAL).collect();
     }
 
-    /// Writes the line and counts.
-    pub(super) fn ended(self, bytes: u64, outcome: Outcome) {
+    /// Notes how it ended; the line is written now.
+    pub(super) fn ended(mut self, bytes: u64, outcome: Outcome) {
+        (self.bytes, self.outcome) = (bytes, outcome);
+    }
+}
+
+impl Drop for Access {
+    fn drop(&mut self) {
         let door = match self.door {
             Door::None => "none",
             Door::Token => "token",
             Door::Link => "link",
         };
-        let outcome = match outcome {
+        let outcome = match self.outcome {
             _ if self.status >= 400 => "refused",
             Outcome::Complete => "complete",
             Outcome::Cut => "cut",
@@ -102,7 +113,7 @@ impl Access {
             reason = self.reason,
             filters = self.filters.join(","),
             range = self.range,
-            bytes,
+            bytes = self.bytes,
             complete = outcome == "complete",
             outcome,
             "access"

@@ -102,8 +102,8 @@ impl App {
         resource: Resource,
         access: &mut Access,
     ) -> Result<Response<GatewayBody>, Problem> {
-        let who = self.identify(asked, Some(&id), access).await?;
         access.capture = Some(id.clone());
+        let who = self.identify(asked, Some(&id), access).await?;
         let method = asked.head.method();
         self.authorise(&who, resource.permission(&id, method)?).await?;
         let known = self.find(&id)?;

@@ -53,8 +53,8 @@ impl App {
         B: Body<Data = Bytes> + Send,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
-        let who = self.identify(asked, Some(&id), access).await?;
         access.capture = Some(id.clone());
+        let who = self.identify(asked, Some(&id), access).await?;
         match *asked.head.method() {
             Method::POST => {
                 self.authorise(&who, permission(&id, "create", "link")).await?;
@@ -152,8 +152,8 @@ impl App {
         prefix: &str,
         access: &mut Access,
     ) -> Result<Response<GatewayBody>, Problem> {
-        let who = self.identify(asked, Some(capture), access).await?;
         access.capture = Some(capture.clone());
+        let who = self.identify(asked, Some(capture), access).await?;
         only_delete(asked)?;
         self.authorise(&who, permission(capture, "delete", "link")).await?;
         let name = capture.to_string();

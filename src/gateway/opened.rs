@@ -6,7 +6,9 @@
 //!
 //! The page asks nothing of a keeper, and neither does `HEAD`: mail scanners and previews cost nothing.
 
-use http::header::{ACCEPT, ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HOST, LINK};
+use http::header::{
+    ACCEPT, ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST, LINK, RANGE,
+};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
@@ -73,15 +75,17 @@ impl App {
         }
         let place = self.streams.take(Some(link.id))?;
         let pin = match record.pin {
-            Some(pin) => Some(pin),
-            None => self.pin(&link, &known).await?,
+            Some(pin) => pin,
+            None => match self.pin(&link, &known).await? {
+                Ok(pin) => pin,
+                Err(refusal) => return Ok(refusal),
+            },
         };
         let mut headers = proxy::asked(asked.head.headers());
-        if pin.is_none() {
-            // What has no snapshot cannot be gone on with.
+        if pin.snapshot.is_none() {
             headers.clear();
         }
-        let query = scope_query(&link.scope, pin.as_ref().map(|pin| pin.snapshot.as_str()));
+        let query = scope_query(&link.scope, pin.snapshot.as_deref());
         let path = Resource::Bundle.path(&known.id);
         let question = Question { capture: &known.id, uid: &known.uid, method: &Method::GET, path, query, headers };
         let mut response = self.pass(question, place, access).await?;
@@ -122,22 +126,28 @@ impl App {
         Ok(Opened { link, record, known })
     }
 
-    /// Pins a link to what its capture holds now, or to what another replica pinned it to.
+    /// Pins a link to what its capture holds now, or to what another replica pinned it to; else returns why the keeper refuses.
     ///
-    /// `None` where the keeper gives no snapshot, and where it gives no bundle at all: then it says why itself.
-    async fn pin(&self, link: &Link, known: &Known) -> Result<Option<Pin>, Problem> {
+    /// Nothing is sent before the pin is recorded: bytes of a snapshot that nobody remembers could be gone on with wrongly.
+    async fn pin(&self, link: &Link, known: &Known) -> Result<Result<Pin, Response<GatewayBody>>, Problem> {
         let (path, query) = (Resource::Bundle.path(&known.id), scope_query(&link.scope, None));
-        let (method, headers) = (&Method::HEAD, HeaderMap::new());
-        let question = Question { capture: &known.id, uid: &known.uid, method, path, query, headers };
-        let Ok((response, _connection)) = self.keepers.ask(&question).await else { return Ok(None) };
-        let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let (tag, bytes) = (text(ETAG), text(CONTENT_LENGTH).and_then(|bytes| bytes.parse().ok()));
-        match (tag.map(|tag| tag.trim_matches('"').to_owned()), bytes) {
-            (Some(snapshot), Some(bytes)) if response.status() == StatusCode::OK => {
-                self.records.pin(link.id, &Pin { snapshot, bytes }).await.map(Some)
-            }
-            _ => Ok(None),
+        // One byte tells the snapshot and its length; where there is no snapshot the whole is announced, and not read.
+        let headers = HeaderMap::from_iter([(RANGE, HeaderValue::from_static("bytes=0-0"))]);
+        let question = Question { capture: &known.id, uid: &known.uid, method: &Method::GET, path, query, headers };
+        let (head, from) = self.ask(&question).await?;
+        if !head.status.is_success() {
+            return self.refused(head, from).await.map(Err);
         }
+        let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let snapshot = text(ETAG).map(|tag| tag.trim_matches('"').to_owned());
+        let whole = match snapshot {
+            Some(_) => text(CONTENT_RANGE).and_then(|range| range.rsplit('/').next()),
+            None => text(CONTENT_LENGTH),
+        };
+        let Some(bytes) = whole.and_then(|bytes| bytes.parse().ok()) else {
+            return Err(Problem::unavailable("KeeperRefuses", "the keeper's answer cannot be read: try again later"));
+        };
+        self.records.pin(link.id, &Pin { snapshot, bytes }).await.map(Ok)
     }
 
     /// Returns where this gateway is reached: as it was told, else as the client says.
@@ -157,12 +167,12 @@ fn announced(pin: Option<&Pin>) -> Response<GatewayBody> {
     let mut response = Response::new(GatewayBody::empty());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-tar"));
-    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    if let Some(pin) = pin {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(pin.bytes));
-        if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", pin.snapshot)) {
-            headers.insert(ETAG, tag);
-        }
+    let is_fixed = pin.is_none_or(|pin| pin.snapshot.is_some());
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static(if is_fixed { "bytes" } else { "none" }));
+    if let Some(Pin { snapshot, bytes }) = pin {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(*bytes));
+        let tag = snapshot.as_ref().and_then(|snapshot| HeaderValue::from_str(&format!("\"{snapshot}\"")).ok());
+        headers.extend(tag.map(|tag| (ETAG, tag)));
     }
     response
 }

@@ -5,6 +5,7 @@ use http::header::{
     ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH,
     IF_NONE_MATCH, IF_RANGE, LINK, RANGE, RETRY_AFTER,
 };
+use http::response::Parts;
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Incoming};
@@ -63,61 +64,75 @@ impl App {
         place: Place,
         access: &mut Access,
     ) -> Result<Response<GatewayBody>, Problem> {
-        let (response, connection) = self.keepers.ask(&question).await.map_err(|error| {
+        let (head, from) = self.ask(&question).await?;
+        if !head.status.is_success() {
+            return self.refused(head, from).await;
+        }
+        if let Some(range) = head.headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok()) {
+            range.trim_start_matches("bytes ").clone_into(&mut access.range);
+        }
+        if *question.method == Method::HEAD || head.status == StatusCode::NO_CONTENT {
+            return Ok(answer(&head, GatewayBody::empty()));
+        }
+        let (expected, idle) = (from.0.size_hint().exact(), self.options.limits.idle);
+        let stream = Stream::new(from, expected, idle, place, self.metrics.clone());
+        Ok(answer(&head, GatewayBody::Stream(Box::new(stream))))
+    }
+
+    /// Asks a keeper.
+    ///
+    /// # Errors
+    /// A [`Problem`] where there is none.
+    pub(super) async fn ask(&self, question: &Question<'_>) -> Result<(Parts, (Incoming, DropGuard)), Problem> {
+        let (response, connection) = self.keepers.ask(question).await.map_err(|error| {
             warn!(capture = %question.capture, error = chain(&error), "the keeper does not answer");
             let detail = "the pod that keeps this capture's chunks does not answer: try again in a few seconds";
             Problem::unavailable("KeeperUnavailable", detail)
         })?;
         let (head, body) = response.into_parts();
-        let mut headers = HeaderMap::new();
-        for name in ANSWERED {
-            if let Some(value) = head.headers.get(&name) {
-                headers.insert(name, value.clone());
-            }
-        }
-        let body = if head.status.is_success() {
-            if let Some(range) = head.headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok()) {
-                range.trim_start_matches("bytes ").clone_into(&mut access.range);
-            }
-            let expected = body.size_hint().exact();
-            if *question.method == Method::HEAD || head.status == StatusCode::NO_CONTENT {
-                GatewayBody::empty()
-            } else {
-                let idle = self.options.limits.idle;
-                let stream = Stream::new((body, connection), expected, idle, place, self.metrics.clone());
-                GatewayBody::Stream(Box::new(stream))
-            }
-        } else {
-            self.refusal(head.status, (body, connection)).await?
-        };
-        let mut answer = Response::new(body);
-        *answer.status_mut() = head.status;
-        *answer.headers_mut() = headers;
-        Ok(answer)
+        Ok((head, (body, connection)))
     }
 
-    /// Reads why a keeper refuses; what is between it and the gateway is not the client's fault.
-    async fn refusal(&self, status: StatusCode, answer: (Incoming, DropGuard)) -> Result<GatewayBody, Problem> {
-        if status == StatusCode::NOT_MODIFIED {
-            return Ok(GatewayBody::empty());
+    /// Reads why a keeper refuses, and passes it on.
+    ///
+    /// # Errors
+    /// A [`Problem`] where what is wrong is between it and the gateway, and so not the client's fault.
+    pub(super) async fn refused(
+        &self,
+        head: Parts,
+        (body, _connection): (Incoming, DropGuard),
+    ) -> Result<Response<GatewayBody>, Problem> {
+        if head.status == StatusCode::NOT_MODIFIED {
+            return Ok(answer(&head, GatewayBody::empty()));
         }
-        let (body, _connection) = answer;
         let read = timeout(self.options.limits.idle, Limited::new(body, PROBLEM_LIMIT).collect()).await;
         let text = read.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let reason = reason(&text);
-        let is_ours = match status {
+        let is_ours = match head.status {
             StatusCode::UNAUTHORIZED | StatusCode::MISDIRECTED_REQUEST => true,
             StatusCode::FORBIDDEN => reason.as_deref() != Some("DownloadsDisabled"),
-            _ => status.is_redirection() || reason.is_none(),
+            status => status.is_redirection() || reason.is_none(),
         };
         if is_ours {
-            warn!(status = status.as_u16(), reason, "the keeper refuses the gateway");
+            warn!(status = head.status.as_u16(), reason, "the keeper refuses the gateway");
             let detail =
                 "the pod that keeps this capture's chunks does not take the gateway's request: try again later";
             return Err(Problem::unavailable("KeeperRefuses", detail));
         }
-        Ok(GatewayBody::full(text))
+        Ok(answer(&head, GatewayBody::full(text)))
     }
+}
+
+/// Makes an answer of a keeper's head.
+fn answer(head: &Parts, body: GatewayBody) -> Response<GatewayBody> {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = head.status;
+    for name in ANSWERED {
+        if let Some(value) = head.headers.get(&name) {
+            answer.headers_mut().insert(name, value.clone());
+        }
+    }
+    answer
 }
 
 /// Returns the reason in a problem document.

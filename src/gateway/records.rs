@@ -56,10 +56,12 @@ pub(super) struct Record {
     pub(super) pin: Option<Pin>,
 }
 
-/// A snapshot, so that a download goes on with the bytes that it began with.
+/// What a link's downloads get, so that each goes on with the bytes that it began with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Pin {
-    pub(super) snapshot: String,
+    /// `None` where there is no snapshot that could be found again: then no download goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) snapshot: Option<String>,
     pub(super) bytes: u64,
 }
 

@@ -8,17 +8,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::problem::Problem;
 use crate::api::link::LinkId;
 
+/// How many streams of each link run; links without any are not in it.
+type Running = Mutex<HashMap<LinkId, usize>>;
+
 /// The places of streams.
 pub(super) struct Streams {
     all: Arc<Semaphore>,
     of_link: usize,
-    links: Arc<Mutex<HashMap<LinkId, usize>>>,
+    links: Arc<Running>,
 }
 
 /// The place of one stream; dropped, another may begin.
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
-    link: Option<(LinkId, Arc<Mutex<HashMap<LinkId, usize>>>)>,
+    link: Option<(LinkId, Arc<Running>)>,
 }
 
 impl Streams {
@@ -59,7 +62,7 @@ impl Drop for Place {
     }
 }
 
-fn lock(links: &Mutex<HashMap<LinkId, usize>>) -> MutexGuard<'_, HashMap<LinkId, usize>> {
+fn lock(links: &Running) -> MutexGuard<'_, HashMap<LinkId, usize>> {
     links.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -26,6 +26,7 @@ mod doors;
 mod keepers;
 mod links;
 mod permissions;
+mod process;
 mod resume;
 mod reviewer;
 mod site;

@@ -24,8 +24,11 @@ pub(crate) const SYSTEM: &str = "tracecapture-system";
 /// Where the capture of all tests is.
 pub(crate) const BASE: &str = "/api/v1/captures/shop/checkout";
 
-/// A client certificate of its own would end here, too: these are the tokens that there are.
-pub(crate) const TOKENS: [(&str, &str, Option<&str>, Option<(&str, &str)>); 6] = [
+/// A token, its user, its audience (`None` for the API server's), and a role bound in a namespace.
+type Token = (&'static str, &'static str, Option<&'static str>, Option<(&'static str, &'static str)>);
+
+/// The tokens that there are.
+pub(crate) const TOKENS: [Token; 6] = [
     ("viewer-token", "vera", None, Some(("tracecapture-viewer", "shop"))),
     ("support-token", "sam", None, Some(("tracecapture-support", "shop"))),
     ("admin-token", "ada", None, Some(("tracecapture-admin", "shop"))),
