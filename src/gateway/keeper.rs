@@ -38,7 +38,7 @@ const ANSWER_LIMIT: Duration = Duration::from_mins(1);
 const GRANT_SECONDS: u64 = 60;
 
 /// Bytes of a connection's buffer: what a stream costs, whatever its size.
-const BUFFER: usize = 64 << 10;
+const BUFFER: usize = 16 << 10;
 
 /// How often the key is read anew at most, where keepers refuse it.
 const READ_KEY_AGAIN: Duration = Duration::from_secs(10);

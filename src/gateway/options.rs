@@ -40,7 +40,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        // A stream is two connections and their buffers, about 200 KiB: with all of them the process stays below 64 MiB.
+        // A stream is two connections and their buffers, about 120 KiB, whatever it carries.
         Self {
             streams: 256,
             link_streams: 4,

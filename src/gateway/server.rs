@@ -31,8 +31,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Time for a handshake, and for a request's head: a silent peer keeps others from a place no longer than this.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
 
-/// Bytes of a request's head and of a connection's buffer: a token of 16 KiB may stand in it twice.
-const BUFFER: usize = 64 << 10;
+/// Bytes of a request's head and of a connection's buffer: a token of 16 KiB fits.
+const BUFFER: usize = 32 << 10;
 
 /// Serves until the stage stops; responses that run then may go on for a while.
 ///
