@@ -11,6 +11,7 @@ fmt:
 # What clippy and the documentation build find.
 lint:
     cargo clippy --all-targets -- -D warnings
+    cargo clippy --test cluster -- -D warnings
     RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --lib
 
 # Every test that needs neither a cluster nor other software.
@@ -28,6 +29,10 @@ interop:
 # Tiny, full and read-only file systems under the release binary, where mounting is allowed.
 volumes:
     tests/interop/volumes
+
+# The operator, its rights and the resource definition against a real API server, or the cluster of KUBECONFIG.
+cluster *args:
+    tests/cluster/run {{ args }}
 
 # The performance figures of this machine; workloads such as `B1 B4`, default all.
 load *workloads:

@@ -2,7 +2,8 @@
 //!
 //! The doc comments of fields are what `kubectl explain` prints: they speak to users.
 //! No field is nullable, also where it is optional (`with = ..` keeps kube from making it
-//! so): the API server then drops a null before rules see it, as if the field were absent.
+//! so): the API server then drops a null of what is created or updated before rules see it, as if
+//! the field were absent. Server-side apply refuses a null where there is no default.
 
 use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};

@@ -66,7 +66,9 @@ impl VisitError {
             Self::Taken(_) => "Taken",
             Self::Api { source, .. } => match status(source) {
                 None => "Unreachable",
-                Some(status) if status.is_forbidden() => "Forbidden",
+                Some(status) if is_terminating(status) => "Terminating",
+                Some(status) if lacks_permission(status) => "Forbidden",
+                Some(status) if is_sealed_up(status) => "Refused",
                 Some(status) if status.is_invalid() => "Refused",
                 Some(status) if status.is_conflict() => "Conflict",
                 Some(status) if status.is_not_found() => "NotFound",
@@ -94,8 +96,34 @@ impl VisitError {
     }
 }
 
+/// Tells whether the operator lacks a permission. Admission answers with the same code, also where a quota is
+/// exceeded, a volume may not grow or a namespace is being deleted.
+///
+/// Source: `forbiddenMessage` in `k8s.io/apiserver/pkg/endpoints/handlers/responsewriters`.
+pub(super) fn lacks_permission(status: &Status) -> bool {
+    status.is_forbidden() && status.message.contains("User \"") && status.message.contains("\" cannot ")
+}
+
+/// Tells whether the API server refuses because the namespace is being deleted.
+///
+/// Source: `NamespaceTerminatingCause` in `k8s.io/api/core/v1`, set by the admission plugin `NamespaceLifecycle`.
+fn is_terminating(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
+/// Tells whether the API server refuses every apply to an object, since what is there is not of the form that its
+/// definition asks for now. It calls that an internal error.
+///
+/// Source: `structuredMergeManager.Apply` in `k8s.io/apimachinery/pkg/util/managedfields`, Kubernetes 1.36.
+fn is_sealed_up(status: &Status) -> bool {
+    status.code == 500 && status.message.starts_with("failed to create typed live object")
+}
+
 #[cfg(test)]
 mod tests {
+    use kube::core::response::{StatusCause, StatusDetails};
+
     use super::*;
 
     fn check(code: u16, reason: &str, expected: &str, retry: Retry) {
@@ -106,7 +134,7 @@ mod tests {
 
     #[test]
     fn only_what_may_change_by_itself_is_tried_again_soon() {
-        check(403, "Forbidden", "Forbidden", Retry::AfterChange);
+        check(403, "Forbidden", "Refused", Retry::AfterChange);
         check(422, "Invalid", "Refused", Retry::AfterChange);
         check(400, "BadRequest", "Refused", Retry::AfterChange);
         check(409, "Conflict", "Conflict", Retry::Soon(None));
@@ -114,5 +142,21 @@ mod tests {
         check(429, "TooManyRequests", "Throttled", Retry::Soon(None));
         check(401, "Unauthorized", "Unauthorized", Retry::Soon(None));
         check(503, "ServiceUnavailable", "ServerError", Retry::Soon(None));
+        check(500, "", "ServerError", Retry::Soon(None));
+    }
+
+    #[test]
+    fn a_refusal_by_another_cause_than_its_code_is_told_apart() {
+        let reason = |status: Status| VisitError::api("apply x")(kube::Error::Api(Box::new(status))).reason();
+        let sealed_up = "failed to create typed live object (shop/checkout; v1, Kind=X): .spec.chunk: expected map";
+        assert_eq!(reason(Status::failure(sealed_up, "").with_code(500)), "Refused");
+        let rights = "services is forbidden: User \"operator\" cannot create resource \"services\" in API group \"\"";
+        assert_eq!(reason(Status::failure(rights, "Forbidden").with_code(403)), "Forbidden");
+        let text = String::new;
+        let cause = StatusCause { reason: "NamespaceTerminating".to_owned(), message: text(), field: text() };
+        let (name, group, kind, uid) = (text(), text(), text(), text());
+        let details = StatusDetails { name, group, kind, uid, causes: vec![cause], retry_after_seconds: 0 };
+        let forbidden = Status::failure("m", "Forbidden").with_code(403).with_details(details);
+        assert_eq!(reason(forbidden), "Terminating");
     }
 }

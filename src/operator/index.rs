@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource as _;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::watcher::Event;
+use tracing::warn;
 
 use super::kinds::Kind;
 use super::ledger::{ChildName, Seen};
@@ -88,10 +89,14 @@ impl Index {
         match event {
             Event::Init => self.begin(source),
             Event::InitApply(object) | Event::Apply(object) => {
-                if let Some(id) = capture_id(object.meta()) {
-                    self.listed(source, Entry(id.clone(), None));
-                    self.take_in(source, id, &object, &mut effects);
-                }
+                let ObjectMeta { namespace, name, .. } = object.meta();
+                let Some(id) = capture_id(object.meta()) else {
+                    // Only a loosened definition lets it in, and ours then takes no status for it.
+                    warn!(?namespace, ?name, "passed over a capture whose name is no DNS label");
+                    return effects;
+                };
+                self.listed(source, Entry(id.clone(), None));
+                self.take_in(source, id, &object, &mut effects);
             }
             Event::Delete(object) => {
                 if let Some(id) = capture_id(object.meta()) {

@@ -7,7 +7,7 @@ use kube::core::PartialObjectMeta;
 use serde_json::json;
 
 use super::apply::FIELD_MANAGER;
-use super::error::VisitError;
+use super::error::{Retry, VisitError};
 use super::events::Announcer;
 use super::status::{Visit, derive, transitions, worth_publishing};
 use crate::api::{API_VERSION, TraceCapture};
@@ -40,10 +40,13 @@ pub(super) async fn publish(
     let api: Api<PartialObjectMeta<TraceCapture>> = Api::namespaced(client.clone(), id.namespace());
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let answer = api.patch_status(id.name(), &params, &Patch::Apply(&body)).await;
-    answer.map_err(VisitError::api(format!("publish the status of `{id}`")))?;
-    // Told after it is written: a visit that is repeated would tell it again otherwise.
-    for transition in transitions(visit.previous, &status) {
-        announcer.announce((id, meta), &transition).await;
+    let written = answer.map(drop).map_err(VisitError::api(format!("publish the status of `{id}`")));
+    // Told after it is written: a visit that is repeated soon would tell it again otherwise. Where it cannot be
+    // written at all, as on an object that only an older definition could let in, an event is all there is.
+    if written.as_ref().err().is_none_or(|error| error.retry() == Retry::AfterChange) {
+        for transition in transitions(visit.previous, &status) {
+            announcer.announce((id, meta), &transition).await;
+        }
     }
-    Ok(())
+    written
 }

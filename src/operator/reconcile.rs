@@ -10,13 +10,12 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject};
-use kube::core::Status;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::apply::Writer;
 use super::build::{BuildError, Context as BuildContext, build};
-use super::error::{VisitError, optional};
+use super::error::{VisitError, lacks_permission, optional};
 use super::events::Announcer;
 use super::ledger::{ChildName, Ledger, Seen};
 use super::observe::Observer;
@@ -174,7 +173,7 @@ impl Visiting<'_> {
     /// Returns what the conditions say where not everything is applied, or changes of it may go unnoticed.
     fn failure(&self, error: Option<&VisitError>) -> Option<ApplyFailure> {
         if let Some(error) = error {
-            let is_forbidden = error.status().is_some_and(Status::is_forbidden);
+            let is_forbidden = error.status().is_some_and(lacks_permission);
             let reason = if is_forbidden { Reason::Forbidden } else { Reason::ApplyFailed };
             return Some(ApplyFailure { reason, message: told(error) });
         }

@@ -75,7 +75,9 @@ async fn a_watch_that_goes_silent_is_given_up() {
 async fn a_missing_permission_is_a_condition_and_spares_the_rest() {
     let api = FakeApi::new();
     api.put("tracecaptures", capture(json!({})));
-    api.fail(ALWAYS, refused(403, "Forbidden"), |asked| asked.is("patch", "networkpolicies"));
+    // Admission answers with the same code: the words tell.
+    let words = "networkpolicies is forbidden: User \"operator\" cannot patch resource \"networkpolicies\"";
+    api.fail(ALWAYS, Fault::Status(403, "Forbidden", words), |asked| asked.is("patch", "networkpolicies"));
     let site = Site::with(api, options("operator-0"));
     pass(seconds(5)).await;
     let (status, reason, message) = site.condition("checkout", "ReceiversReady");

@@ -58,7 +58,7 @@ impl FakeApi {
         // As the real one: an apply that creates takes the right to create, too.
         let create = Verb { verb: "create", ..verb.clone() };
         if rules.as_mut().is_some_and(|rules| !rules.allow(verb) || (creates && !rules.allow(&create))) {
-            return Some(Fault::Status(403, "Forbidden", "the rules do not grant this"));
+            return Some(Fault::Status(403, "Forbidden", "it is forbidden: User \"operator\" cannot do it"));
         }
         let planned = state.faults.iter_mut().find(|planned| planned.left > 0 && (planned.matches)(verb))?;
         planned.left -= 1;

@@ -1,0 +1,80 @@
+//! The claim that is made for a capture grows with it.
+
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::cluster::{CLUSTER_WIDE_LABEL, Cluster, MANAGER, on_cluster, until, until_reason};
+use crate::operator::Operator;
+
+/// Makes a class of which volumes are made by hand, and that lets them grow or not.
+async fn make_class(cluster: &Cluster, lets_grow: bool) {
+    let class = json!({ "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": marked(cluster),
+        "provisioner": "tracecapture.dev/by-hand", "allowVolumeExpansion": lets_grow });
+    let api: Api<StorageClass> = Api::all(cluster.client.clone());
+    api.patch(&cluster.namespace, &PatchParams::apply(MANAGER), &Patch::Apply(&class)).await.unwrap();
+}
+
+/// Gives the claim of the capture a volume of a class, and waits until it has it.
+pub(crate) async fn bind(cluster: &Cluster, class: &str) {
+    let volume = json!({ "apiVersion": "v1", "kind": "PersistentVolume", "metadata": marked(cluster), "spec": {
+        "capacity": { "storage": "10Gi" }, "accessModes": ["ReadWriteOnce"], "storageClassName": class,
+        "persistentVolumeReclaimPolicy": "Retain", "hostPath": { "path": "/var/empty" },
+        "claimRef": { "namespace": cluster.namespace, "name": "checkout-chunks" },
+    }});
+    let api: Api<PersistentVolume> = Api::all(cluster.client.clone());
+    api.patch(&cluster.namespace, &PatchParams::apply(MANAGER), &Patch::Apply(&volume)).await.unwrap();
+    let is_bound = |claim: Option<&PersistentVolumeClaim>| {
+        claim.is_some_and(|claim| claim.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Bound")))
+    };
+    until(&cluster.api(), "checkout-chunks", "the claim is bound", is_bound).await;
+}
+
+fn marked(cluster: &Cluster) -> Value {
+    json!({ "name": cluster.namespace, "labels": { CLUSTER_WIDE_LABEL: cluster.namespace } })
+}
+
+async fn ask_for(cluster: &Cluster, size: &str) {
+    cluster.merge("checkout", json!({ "spec": { "storage": { "size": size } } })).await;
+}
+
+#[test]
+fn a_volume_grows_where_its_class_lets_it_and_is_never_made_smaller() {
+    on_cluster(async |cluster| {
+        make_class(&cluster, true).await;
+        let operator = Operator::start(&cluster, "operator-0").await;
+        cluster.create("checkout", &format!("{{storage: {{storageClassName: {}}}}}", cluster.namespace)).await;
+        bind(&cluster, &cluster.namespace).await;
+        ask_for(&cluster, "20Gi").await;
+        let asks_for = |size: &'static str| {
+            move |claim: Option<&PersistentVolumeClaim>| {
+                let requests = claim.and_then(|claim| claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref());
+                requests.is_some_and(|requests| requests["storage"].0 == size)
+            }
+        };
+        until(&cluster.api(), "checkout-chunks", "the claim asks for 20Gi", asks_for("20Gi")).await;
+        // By hand, somebody made it even larger: what is asked for in the object is less, and is let be.
+        let larger = json!({ "spec": { "resources": { "requests": { "storage": "30Gi" } } } });
+        let claim =
+            json!({ "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": "checkout-chunks" } });
+        cluster.patch(&claim, &larger).await;
+        operator.until_visits(3).await;
+        until(&cluster.api(), "checkout-chunks", "the claim asks for 30Gi", asks_for("30Gi")).await;
+        operator.end().await;
+    });
+}
+
+#[test]
+fn a_volume_that_may_not_grow_is_told() {
+    on_cluster(async |cluster| {
+        make_class(&cluster, false).await;
+        let operator = Operator::start(&cluster, "operator-0").await;
+        cluster.create("checkout", &format!("{{storage: {{storageClassName: {}}}}}", cluster.namespace)).await;
+        bind(&cluster, &cluster.namespace).await;
+        ask_for(&cluster, "20Gi").await;
+        let message = until_reason(&cluster, "checkout", "ReceiversReady", "ApplyFailed").await;
+        assert!(message.contains("checkout-chunks") && message.contains("support resize"), "{message}");
+        operator.end().await;
+    });
+}
