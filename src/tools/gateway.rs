@@ -207,3 +207,43 @@ impl TlsFiles {
         Ok(settings)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::installation::Watched;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        gateway: GatewayArgs,
+    }
+
+    fn parse(typed: &[&str]) -> Result<Options, clap::Error> {
+        let least = ["gateway", "--namespace", "system"];
+        Typed::try_parse_from([&least, typed].concat()).map(|typed| typed.gateway.options())
+    }
+
+    #[test]
+    fn what_is_not_typed_is_safe() {
+        let options = parse(&[]).unwrap();
+        assert_eq!((options.watched, options.public_url), (Watched::All, None));
+        assert_eq!((options.max_link_ttl.as_secs(), options.limits.link_streams), (7 * 24 * 3600, 4));
+        assert_eq!(options.audience, "tracecapture-gateway");
+    }
+
+    #[test]
+    fn values_are_checked_where_they_are_typed() {
+        for wrong in [
+            ["--public-url", "captures.example.com"],
+            ["--max-link-seconds", "1"],
+            ["--max-streams", "0"],
+            ["--listen", "x"],
+        ] {
+            assert!(parse(&wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(parse(&["--max-streams", "7"]).unwrap().limits.streams, 7);
+    }
+}

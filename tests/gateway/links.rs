@@ -243,3 +243,20 @@ fn without_the_record_no_link_opens_anything() {
     let answer = site.ask("GET", &link, &[]);
     assert_eq!((answer.problem(503).as_str(), answer.header("retry-after")), ("LinksUnavailable", Some("5")));
 }
+
+#[test]
+fn what_retention_removed_is_said_and_never_replaced() {
+    let (site, captured) = site(1);
+    let link = bundle(&site.link(&json!({})));
+    assert_eq!(site.ask("GET", &link, &[]).status, 200);
+    for chunk in captured.site.chunks("") {
+        std::fs::remove_file(captured.site.data_dir().join("chunks").join(chunk)).unwrap();
+    }
+    captured.send(1);
+    for range in [&[][..], &[("range", "bytes=1000-")]] {
+        let gone = site.ask("GET", &link, range);
+        assert_eq!(gone.problem(410), "SnapshotGone");
+        assert!(gone.json()["detail"].as_str().unwrap().contains("another link"), "{gone:?}");
+    }
+    assert_eq!(site.ask("GET", &bundle(&site.link(&json!({}))), &[]).status, 200);
+}

@@ -111,7 +111,7 @@ impl Process {
         let started = started().unwrap();
         let admin = raw::Client::new(started["admin"].as_str().unwrap(), None);
         wait_until("the gateway is ready", || admin.get("/readyz", &[]).status == 200);
-        process.address = started["address"].as_str().unwrap().to_owned();
+        started["address"].as_str().unwrap().clone_into(&mut process.address);
         process
     }
 
