@@ -15,14 +15,15 @@ use crate::tools::cluster::args::NameArgs;
 use crate::tools::create::CreateArgs;
 use crate::tools::download::DownloadArgs;
 use crate::tools::exit::{ExitCode, Failure};
+use crate::tools::gateway::GatewayArgs;
 use crate::tools::list::ListArgs;
 use crate::tools::operator::OperatorArgs;
 use crate::tools::pod_args::CollectorArgs;
 use crate::tools::replay::args::ReplayArgs;
 use crate::tools::status::StatusArgs;
 use crate::tools::{
-    cat, clear, collector, completion, crd, create, download, generate, list, operator, recover, replay, resume, run,
-    stats, status, stop, validate, verify, version,
+    cat, clear, collector, completion, crd, create, download, gateway, generate, list, operator, recover, replay,
+    resume, run, stats, status, stop, validate, verify, version,
 };
 
 /// The name of the binary.
@@ -56,6 +57,8 @@ enum Command {
     Collector(CollectorArgs),
     /// Reconcile the `TraceCapture` objects of a cluster.
     Operator(OperatorArgs),
+    /// Hand out what was captured, to those who may have it.
+    Gateway(GatewayArgs),
     /// Check every frame of archives.
     Verify(VerifyArgs),
     /// Write the OTLP JSON lines of archives to stdout.
@@ -120,6 +123,7 @@ fn dispatch(command: Command, program: &'static str) -> Result<ExitCode, Failure
         Command::Collector(args) => collector::run(&args),
         Command::Operator(args) => operator::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Gateway(args) => gateway::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Cat(args) => cat::run(&args),

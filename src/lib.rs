@@ -7,8 +7,10 @@ pub mod cli;
 pub mod tools;
 
 pub mod collector;
+pub mod gateway;
 pub mod operator;
 
+pub mod installation;
 pub mod settings;
 
 pub mod admin;
@@ -18,6 +20,7 @@ pub mod otlp;
 
 pub mod clock;
 pub mod ids;
+pub mod patience;
 pub mod shutdown;
 pub mod telemetry;
 pub mod units;

@@ -14,6 +14,7 @@ mod capture;
 mod conditions;
 mod fault;
 pub mod grant;
+pub mod link;
 pub mod names;
 mod pod_rules;
 mod pods;

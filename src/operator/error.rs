@@ -5,6 +5,8 @@ use std::time::Duration;
 use kube::core::Status;
 use thiserror::Error;
 
+pub(super) use crate::installation::answer::{optional, status};
+
 /// What a visit attempted in vain.
 #[derive(Debug, Error)]
 pub(super) enum VisitError {
@@ -94,14 +96,6 @@ impl VisitError {
     }
 }
 
-/// Returns the answer of the API server in an error, where it gave one.
-pub(super) fn status(error: &kube::Error) -> Option<&Status> {
-    match error {
-        kube::Error::Api(status) => Some(status),
-        _ => None,
-    }
-}
-
 /// Tells whether the operator lacks a permission. Admission answers with the same code, also where a quota is
 /// exceeded, a volume may not grow or a namespace is being deleted.
 ///
@@ -124,18 +118,6 @@ fn is_terminating(status: &Status) -> bool {
 /// Source: `structuredMergeManager.Apply` in `k8s.io/apimachinery/pkg/util/managedfields`, Kubernetes 1.36.
 fn is_sealed_up(status: &Status) -> bool {
     status.code == 500 && status.message.starts_with("failed to create typed live object")
-}
-
-/// Takes "not found" for an answer.
-///
-/// # Errors
-/// Every other error, as it came.
-pub(super) fn optional<T>(answer: kube::Result<T>) -> kube::Result<Option<T>> {
-    match answer {
-        Ok(object) => Ok(Some(object)),
-        Err(error) if status(&error).is_some_and(Status::is_not_found) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]

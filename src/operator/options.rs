@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use crate::installation::Watched;
+
 /// The settings of an operator process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -23,13 +25,4 @@ pub struct Options {
     pub revisit: Duration,
     /// How many captures are visited at a time.
     pub concurrency: u16,
-}
-
-/// Whose captures are reconciled.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Watched {
-    /// Those of every namespace.
-    All,
-    /// Those of these namespaces.
-    Namespaces(Vec<String>),
 }

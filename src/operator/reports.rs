@@ -17,6 +17,7 @@ use crate::api::grant::{Grant, GrantKey};
 use crate::api::report::CollectorReport;
 use crate::clock::Clock;
 use crate::ids::CaptureId;
+use crate::installation::collector_url;
 use crate::telemetry::chain;
 
 /// How long a pod may take to accept a connection: one that is there does within milliseconds.
@@ -91,7 +92,8 @@ impl HttpReports {
 
 impl Reports for HttpReports {
     fn ask(&self, question: Question) -> BoxFuture<'static, Result<CollectorReport, String>> {
-        let address = address(&self.template, &question);
+        let pod = (question.pod.as_str(), question.service.as_str());
+        let address = collector_url::fill(&self.template, &question.id, pod, question.ordinal);
         let path = format!("/api/v1/captures/{}/{}", question.id.namespace(), question.id.name());
         let grant = self.key.sign(&Grant {
             uid: question.uid,
@@ -104,15 +106,6 @@ impl Reports for HttpReports {
             read.unwrap_or(Err(ReportError::Time)).map_err(|error| error.to_string())
         })
     }
-}
-
-/// Fills in the places of a template.
-fn address(template: &str, question: &Question) -> String {
-    template
-        .replace("{pod}", &question.pod)
-        .replace("{service}", &question.service)
-        .replace("{namespace}", question.id.namespace())
-        .replace("{ordinal}", &question.ordinal.to_string())
 }
 
 /// Asks once, on a connection of its own: pods come and go, and half a minute lies between two questions.

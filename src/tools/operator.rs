@@ -1,26 +1,23 @@
 //! `tracecapture operator`: reconciles `TraceCapture` objects in a cluster.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use clap::Args;
-use kube::config::InferConfigError;
-use kube::{Client, Config};
-use thiserror::Error;
-use tokio::net::TcpListener;
 use tracing::info;
 
 use super::args::parse_address;
 use super::exit::{ExitCode, Failure};
+use super::in_cluster;
 use super::pod_args::any_address;
 use super::process::{self, Stop};
 use crate::admin;
 use crate::api::names::ADMIN_PORT;
 use crate::clock::SystemClock;
-use crate::operator::options::{Options, Watched};
+use crate::installation::collector_url;
+use crate::operator::options::Options;
 use crate::operator::{Operator, Parts};
 use crate::shutdown::Shutdown;
 
@@ -43,13 +40,13 @@ pub struct OperatorArgs {
     #[arg(long, value_name = "NAMESPACE")]
     watch_namespace: Vec<String>,
     /// Public base address of downloads, such as `https://captures.example.com` [default: none is published].
-    #[arg(long, value_name = "URL", value_parser = parse_base_url)]
+    #[arg(long, value_name = "URL", value_parser = in_cluster::parse_base_url)]
     public_url: Option<String>,
     /// Name under which this process takes part in the election of a leader; no two processes may share it.
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
     identity: String,
     /// Where a collector pod answers; `{pod}`, `{service}`, `{namespace}` and `{ordinal}` are replaced.
-    #[arg(long, value_name = "URL", default_value = "http://{pod}.{service}.{namespace}.svc:4319")]
+    #[arg(long, value_name = "URL", default_value = collector_url::DEFAULT)]
     collector_url: String,
     /// Address of probes and metrics [default: [::]:8080]. Port 0 picks a free one.
     #[arg(long, value_name = "ADDR", value_parser = parse_address)]
@@ -64,20 +61,11 @@ pub struct OperatorArgs {
 
 impl OperatorArgs {
     fn options(&self) -> Options {
-        let watched = match self.watch_namespace.as_slice() {
-            [] => Watched::All,
-            names => {
-                let mut names = names.to_vec();
-                names.sort();
-                names.dedup();
-                Watched::Namespaces(names)
-            }
-        };
         Options {
             image: self.image.clone(),
             image_pull_policy: self.image_pull_policy.clone(),
             namespace: self.namespace.clone(),
-            watched,
+            watched: in_cluster::watched(&self.watch_namespace),
             public_url: self.public_url.clone(),
             identity: self.identity.clone(),
             collector_url: self.collector_url.clone(),
@@ -87,52 +75,19 @@ impl OperatorArgs {
     }
 }
 
-/// Why an operator did not start.
-#[derive(Debug, Error)]
-enum OperatorError {
-    /// Nothing says where the cluster is.
-    #[error("cannot tell where the Kubernetes API server is")]
-    Config(#[source] Box<InferConfigError>),
-    /// What says so cannot be used.
-    #[error("cannot make a client of the Kubernetes API server")]
-    Client(#[source] Box<kube::Error>),
-    /// The admin address could not be opened.
-    #[error("cannot listen on {0}")]
-    Bind(SocketAddr, #[source] io::Error),
-}
-
-impl From<OperatorError> for Failure {
-    fn from(error: OperatorError) -> Self {
-        let hint = match &error {
-            OperatorError::Config(_) | OperatorError::Client(_) => {
-                "run it in a pod with a service account, or set KUBECONFIG"
-            }
-            OperatorError::Bind(..) => {
-                "end the process that has the address, or choose another one; port 0 picks a free one"
-            }
-        };
-        Self::new(ExitCode::Failed, error).with_hint(hint)
-    }
-}
-
 /// Runs until SIGTERM or ctrl-C; a second one ends at once, and the lease then ends by itself.
 ///
 /// # Errors
 /// A [`Failure`] that says what could not be started.
 pub fn run(args: &OperatorArgs) -> Result<ExitCode, Failure> {
-    // Fails only where a provider is installed already, and then that one is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     process::block_on(serve(args))
 }
 
 async fn serve(args: &OperatorArgs) -> Result<ExitCode, Failure> {
     let mut stop = Stop::listen()?;
-    let config = Config::infer().await.map_err(|error| OperatorError::Config(Box::new(error)))?;
-    let server = config.cluster_url.to_string();
-    let client = Client::try_from(config).map_err(|error| OperatorError::Client(Box::new(error)))?;
+    let (client, server) = in_cluster::connect().await?;
     let address = args.admin_listen.unwrap_or_else(|| SocketAddr::new(any_address(), ADMIN_PORT));
-    let listener = TcpListener::bind(address).await.map_err(|error| OperatorError::Bind(address, error))?;
-    let address = listener.local_addr().map_err(|error| OperatorError::Bind(address, error))?;
+    let (listener, address) = in_cluster::bind(address).await?;
     let options = args.options();
     info!(server, admin = %address, namespace = options.namespace, identity = options.identity, "operator started");
     let operator = Operator::start(Parts { client, clock: Arc::new(SystemClock::new()), options, reports: None });
@@ -148,20 +103,12 @@ async fn serve(args: &OperatorArgs) -> Result<ExitCode, Failure> {
     Ok(if ended { ExitCode::Done } else { ExitCode::Failed })
 }
 
-/// Reads the base of an address, without a slash at its end.
-fn parse_base_url(text: &str) -> Result<String, &'static str> {
-    let uri: http::Uri = text.parse().map_err(|_| "write an address such as `https://captures.example.com`")?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.query().is_some() {
-        return Err("write an address such as `https://captures.example.com`, without a query");
-    }
-    Ok(text.trim_end_matches('/').to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::installation::Watched;
 
     #[derive(Parser)]
     struct Typed {

@@ -1,23 +1,21 @@
 //! The web address: accepts connections and bounds how many there are and how long they are silent.
 
 use std::convert::Infallible;
-use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::WebContext;
 use super::api::App;
+use crate::patience::Impatient;
 use crate::shutdown::Shutdown;
 
 /// How long accepting pauses after it failed, mostly for want of file descriptors.
@@ -92,100 +90,5 @@ async fn connection(stream: TcpStream, app: Arc<App>) {
     };
     if let Err(error) = ended {
         debug!(error = &error as &dyn std::error::Error, "connection ended early");
-    }
-}
-
-/// A stream whose writes fail once the peer has taken nothing for a while.
-struct Impatient<S> {
-    stream: S,
-    limit: Duration,
-    /// Runs while a write waits.
-    deadline: Option<Pin<Box<Sleep>>>,
-}
-
-impl<S> Impatient<S> {
-    fn new(stream: S, limit: Duration) -> Self {
-        Self { stream, limit, deadline: None }
-    }
-
-    /// Passes a write's result on; one that waits for longer than the limit has failed.
-    fn watch<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.deadline = None;
-            return written;
-        }
-        let limit = self.limit;
-        let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + limit)));
-        match deadline.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing"))),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.watch(context, written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.watch(context, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::io::AsyncWriteExt;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_nothing_is_let_go() {
-        let (near, far) = tokio::io::duplex(16);
-        let mut stream = Impatient::new(near, Duration::from_mins(1));
-        let error = stream.write_all(&[1; 17]).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        drop(far);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_slow_client_is_waited_for() {
-        let (near, mut far) = tokio::io::duplex(16);
-        let mut stream = Impatient::new(near, Duration::from_mins(1));
-        let slow = async {
-            for _ in 0..10 {
-                sleep(Duration::from_secs(59)).await;
-                tokio::io::AsyncReadExt::read_exact(&mut far, &mut [0; 16]).await.unwrap();
-            }
-        };
-        let (written, ()) = tokio::join!(stream.write_all(&[1; 160]), slow);
-        written.unwrap();
     }
 }

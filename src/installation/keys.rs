@@ -13,19 +13,19 @@ use kube::api::{Api, PostParams};
 use thiserror::Error;
 use tracing::info;
 
-use super::error::optional;
+use super::answer::optional;
 use crate::api::grant::{GrantKey, InvalidKey};
 use crate::api::names::MANAGED_BY;
 
 /// The Secret of the installation.
-pub(super) const SECRET_NAME: &str = "tracecapture-keys";
+pub const SECRET_NAME: &str = "tracecapture-keys";
 
 /// The entry that holds the private key of grants, in PKCS #8 form.
 const GRANT_ENTRY: &str = "grant.pkcs8";
 
 /// Why there is no key.
 #[derive(Debug, Error)]
-pub(super) enum KeyError {
+pub enum KeyError {
     /// The Secret cannot be read. A retry may help.
     #[error("cannot read the Secret `{SECRET_NAME}`")]
     Read(#[source] kube::Error),
@@ -49,7 +49,7 @@ pub(super) enum KeyError {
 ///
 /// # Cancel safety
 /// Safe: the Secret is there whole or not at all.
-pub(super) async fn obtain(client: &Client, namespace: &str) -> Result<GrantKey, KeyError> {
+pub async fn obtain(client: &Client, namespace: &str) -> Result<GrantKey, KeyError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     if let Some(secret) = optional(api.get(SECRET_NAME).await).map_err(KeyError::Read)? {
         return read(&secret);

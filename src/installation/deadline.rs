@@ -16,7 +16,7 @@ const HEAD_LIMIT: Duration = Duration::from_secs(30);
 /// Returns a client whose requests all have the limit.
 ///
 /// Must be called within the runtime, which runs the queue in front of the connections.
-pub(super) fn limited(client: Client) -> Client {
+pub fn limited(client: Client) -> Client {
     let namespace = client.default_namespace().to_owned();
     let service = tower::service_fn(move |request: http::Request<Body>| {
         let client = client.clone();

@@ -1,0 +1,126 @@
+//! Keepers that are down, that end early, that say nothing, that refuse us.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tracecapture::gateway::options::{Limits, Options};
+
+use crate::client::{Client, wait_until};
+use crate::raw;
+use crate::site::{BASE, Captured, Site, cluster, options};
+
+const BEARER: [(&str, &str); 1] = [("authorization", "Bearer support-token")];
+
+/// Starts a gateway whose keeper answers every request with `answer`, and then closes, or stays silent.
+fn beside(answer: String, stays: bool) -> (Site, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let web = format!("http://{}", listener.local_addr().unwrap());
+    let n_asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&n_asked);
+    thread::spawn(move || {
+        let mut open = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept() {
+            counter.fetch_add(1, Ordering::SeqCst);
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(answer.as_bytes());
+            if stays {
+                open.push(stream);
+            }
+        }
+    });
+    let idle = Limits { idle: Duration::from_millis(300), ..options("").limits };
+    let site = Site::start(cluster().0, Options { limits: idle, ..options(&web) });
+    (site, n_asked)
+}
+
+/// Asks for a bundle; returns how many of the bytes that were announced arrived.
+fn arrived(site: &Site) -> (usize, usize) {
+    let started = raw::Client::new(&site.address, None).begin("GET", &format!("{BASE}/bundle.tar"), &BEARER);
+    assert_eq!(started.status, 200);
+    let len = started.header("content-length").parse().unwrap();
+    (started.cut(2 * len).len(), len)
+}
+
+#[test]
+fn a_keeper_that_is_down_is_a_503() {
+    let site = Site::start(cluster().0, options("http://127.0.0.1:1"));
+    let answer = site.ask("GET", &format!("{BASE}/bundle.tar"), &BEARER);
+    assert_eq!((answer.problem(503).as_str(), answer.header("retry-after")), ("KeeperUnavailable", Some("5")));
+}
+
+#[test]
+fn a_stream_that_ends_early_is_never_taken_for_the_whole() {
+    let part = "x".repeat(4 << 20);
+    let (site, _) = beside(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{part}", 8 << 20), false);
+    let (n, len) = arrived(&site);
+    assert!(n <= part.len() && len == 8 << 20, "{n} of {len}");
+    wait_until("the failure is counted", || site.metrics().contains("outcome=\"failed\""));
+}
+
+#[test]
+fn a_keeper_that_falls_silent_is_given_up() {
+    let (site, _) = beside("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nxxx".to_owned(), true);
+    assert_eq!(arrived(&site), (3, 1000));
+}
+
+#[test]
+fn headers_of_the_connection_and_of_the_keeper_stay_there() {
+    let head = "HTTP/1.1 200 OK\r\nset-cookie: a=b\r\nserver: x\r\nkeep-alive: 5\r\nx-internal: 1\r\netag: \"t\"\r\n";
+    let (site, _) = beside(format!("{head}content-length: 2\r\n\r\n{{}}"), false);
+    let answer = site.ask("GET", BASE, &BEARER);
+    assert_eq!((answer.status, answer.header("etag"), answer.text().as_str()), (200, Some("\"t\""), "{}"));
+    for name in ["set-cookie", "server", "keep-alive", "x-internal"] {
+        assert_eq!(answer.header(name), None, "{name}");
+    }
+}
+
+#[test]
+fn a_keeper_that_refuses_the_gateway_is_no_fault_of_the_client() {
+    for status in ["401 Unauthorized", "403 Forbidden", "421 Misdirected Request", "302 Found", "500 Oops"] {
+        let (site, _) =
+            beside(format!("HTTP/1.1 {status}\r\nlocation: http://evil.example\r\ncontent-length: 0\r\n\r\n"), false);
+        let answer = site.ask("GET", BASE, &BEARER);
+        assert_eq!((answer.problem(503).as_str(), answer.header("location")), ("KeeperRefuses", None), "{status}");
+    }
+    let off = "{\"reason\":\"DownloadsDisabled\"}";
+    let (site, _) = beside(format!("HTTP/1.1 403 Forbidden\r\ncontent-length: {}\r\n\r\n{off}", off.len()), false);
+    assert_eq!(site.ask("GET", BASE, &BEARER).status, 403);
+}
+
+#[test]
+fn a_key_that_was_made_anew_is_read_again() {
+    let (api, key) = cluster();
+    let captured = Captured::start(&api, key, 1);
+    let (strange, real) = (cluster().0, api.get("secrets", crate::site::SYSTEM, "tracecapture-keys").unwrap());
+    let uid = api.get("tracecaptures", "shop", "checkout").unwrap()["metadata"]["uid"].clone();
+    assert_eq!(strange.get("tracecaptures", "shop", "checkout").unwrap()["metadata"]["uid"], uid);
+    let site = Site::start(strange, options(&captured.web));
+    assert_eq!(site.ask("GET", BASE, &BEARER).problem(503), "KeeperRefuses");
+    site.api.put("secrets", real);
+    site.clock.advance(11);
+    assert_eq!(site.ask("GET", BASE, &BEARER).status, 200);
+}
+
+#[test]
+fn streams_are_bounded_altogether() {
+    let (api, key) = cluster();
+    let captured = Captured::start(&api, key, 30);
+    let limits = Limits { streams: 2, ..options("").limits };
+    let site = Site::start(api, Options { limits, ..options(&captured.web) });
+    let begin = || {
+        let mut client = Client::connect(&site.address).unwrap();
+        client.begin(&format!("GET {BASE}/bundle.tar"), &BEARER, b"").unwrap();
+        let head = client.head().unwrap();
+        (client, head)
+    };
+    let running = [begin(), begin()];
+    assert!(running.iter().all(|(_, head)| head.status == 200));
+    let (mut client, head) = begin();
+    assert_eq!(client.body(head).unwrap().problem(503), "TooManyDownloads");
+    drop(running);
+    wait_until("a place is free", || begin().1.status == 200);
+}
