@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn tables_line_up_and_steer_nothing() {
         let rows = [vec!["A".to_owned(), "B".to_owned()], vec!["a\u{1b}".to_owned(), "b".to_owned()]];
-        assert_eq!(table(&rows), "A          B\na\\u{1b}   b\n");
+        assert_eq!(table(&rows), "A         B\na\\u{1b}   b\n");
     }
 
     #[test]
