@@ -16,11 +16,11 @@ impl TraceContext {
     ///
     /// Where the system has no random numbers they are all zero, which by W3C Trace Context ("trace-id") means none.
     pub fn draw() -> Self {
-        let mut bytes = [0_u8; 24];
-        let _ = SystemRandom::new().fill(&mut bytes);
-        let mut digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let span_id = digits.split_off(32);
-        Self { trace_id: digits, span_id }
+        let (mut trace_id, mut span_id) = ([0; 16], [0; 8]);
+        let random = SystemRandom::new();
+        let _ = random.fill(&mut trace_id).and_then(|()| random.fill(&mut span_id));
+        let trace_id = format!("{:032x}", u128::from_be_bytes(trace_id));
+        Self { trace_id, span_id: format!("{:016x}", u64::from_be_bytes(span_id)) }
     }
 }
 
