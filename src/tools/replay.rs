@@ -1,6 +1,6 @@
 //! `tracecapture replay`: sends the spans of archives to any OTLP endpoint.
 //!
-//! A thread reads and makes batches, at most [`WAITING_BATCHES`] ahead; one batch at a time is sent,
+//! A thread reads and makes batches, at most `WAITING_BATCHES` ahead; one batch at a time is sent,
 //! and only when its outcome is known is it counted and the checkpoint written. So whatever ends the
 //! process, a checkpoint loses no span and doubles at most the one batch that was in flight.
 
