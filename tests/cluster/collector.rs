@@ -161,14 +161,20 @@ fn the_status_tells_what_the_collector_holds() {
             return eprintln!("a kubelet writes the status of pods here: not checked by hand");
         }
         let (collector, operator) = bring_up(&cluster, SPEC).await;
-        let status = until_status(&cluster, "the collector's report is told", |status| status.storage.is_some()).await;
+        // The set's own controller counts the pod, at a time of its own.
+        let is_up = |status: &TraceCaptureStatus| status.storage.is_some() && status.ready_replicas == Some(1);
+        let status = until_status(&cluster, "the collector's report is told", is_up).await;
         for kind in ["Ready", "StorageReady", "ReceiversReady", "RetentionHealthy", "RecoveryComplete"] {
             assert_eq!(condition(&status, kind).0, "True", "{:?}", status.conditions);
         }
         assert_eq!((status.replicas, status.ready_replicas), (Some(1), Some(1)));
         assert_eq!(status.last_span_time, None);
         assert_eq!(collector.send(250).await, 200);
-        let told = |status: &TraceCaptureStatus| status.received.as_ref().is_some_and(|received| received.spans == 250);
+        // The keeper looks at the directory at a time of its own, too.
+        let told = |status: &TraceCaptureStatus| {
+            status.received.as_ref().is_some_and(|received| received.spans == 250)
+                && status.storage.as_ref().is_some_and(|storage| storage.in_progress_chunks == 1)
+        };
         let status = until_status(&cluster, "250 spans are told", told).await;
         let storage = status.storage.unwrap();
         assert_eq!((storage.limit_bytes, storage.in_progress_chunks, storage.chunks), (1_000_000_000, 1, 0));
