@@ -5,6 +5,8 @@
 mod generate;
 mod objects;
 mod overlay;
+#[path = "../support/pod_profile.rs"]
+mod pod_profile;
 mod restricted;
 mod template;
 
