@@ -6,7 +6,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::disallowed_methods,
+    clippy::expect_used,
     reason = "a test that cannot go on has failed; it reads the files that the script rendered"
 )]
 
