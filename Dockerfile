@@ -3,6 +3,7 @@
 #   docker build -t registry.example.com/tracecapture:0.1.0 .
 #   docker buildx build --platform linux/amd64,linux/arm64 -t registry.example.com/tracecapture:0.1.0 --push .
 #
+# The tag of the build image decides which compiler it is: keep it at the version of `rust-toolchain.toml`.
 # Both architectures build natively, or under emulation; nothing is cross-compiled, because zstd, mimalloc and ring
 # bring C of their own. A release pins both base images by digest: `docker buildx imagetools inspect IMAGE` prints it,
 # and `--build-arg BUILD_IMAGE=…@sha256:…` takes it.
