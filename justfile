@@ -48,10 +48,12 @@ crd:
     cp target/tracecaptures.yaml charts/tracecapture/files/crd.yaml
     mv target/tracecaptures.yaml crds/tracecaptures.yaml
 
-# Writes the README of the chart anew, then lints, renders and reads back the chart and `config/`.
+# Writes what the chart has from elsewhere anew, and its README, then lints, renders and reads back the chart and `config/`.
 chart:
     charts/readme > target/chart-readme.md
     mv target/chart-readme.md charts/tracecapture/README.md
+    for file in charts/tracecapture/files/rbac/*; do cp "config/rbac/${file##*/}" "$file"; done
+    cp crds/tracecaptures.yaml charts/tracecapture/files/crd.yaml
     tests/chart/run
 
 # The image as an OCI archive, without a container runtime.
