@@ -22,15 +22,18 @@ const DASHBOARD: &str = include_str!("../charts/tracecapture/files/dashboard.jso
 
 const RUNBOOK: &str = include_str!("../docs/operations.md");
 
+/// Other pages that speak of metrics.
+const PAGES: [&str; 2] = [include_str!("../docs/sizing.md"), include_str!("../docs/access.md")];
+
 #[test]
 fn the_chart_installs_the_definition_of_this_version() {
     assert_eq!(include_str!("../charts/tracecapture/files/crd.yaml"), crd_yaml(), "run `just crd`");
 }
 
 #[test]
-fn alerts_and_dashboard_ask_for_metrics_that_there_are() {
+fn alerts_dashboard_and_pages_name_metrics_that_there_are() {
     let known = exposed();
-    let named: BTreeSet<_> = ALERTS.into_iter().chain([DASHBOARD]).flat_map(metrics_in).collect();
+    let named: BTreeSet<_> = ALERTS.into_iter().chain([DASHBOARD, RUNBOOK]).chain(PAGES).flat_map(metrics_in).collect();
     assert!(named.len() > 20, "{named:?}");
     let unknown: Vec<_> = named.iter().filter(|name| !known.contains(**name)).collect();
     assert!(unknown.is_empty(), "{unknown:?} are none of {known:#?}");
