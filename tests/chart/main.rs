@@ -18,3 +18,4 @@ mod pod_profile;
 mod pods;
 mod rendered;
 mod rights;
+mod selectors;
