@@ -18,4 +18,5 @@ mod pod_profile;
 mod pods;
 mod rendered;
 mod rights;
+mod schema;
 mod selectors;
