@@ -31,6 +31,14 @@ fn the_chart_installs_the_definition_of_this_version() {
 }
 
 #[test]
+fn the_chart_has_the_version_of_the_program() {
+    let chart: Value = serde_saphyr::from_str(include_str!("../charts/tracecapture/Chart.yaml")).unwrap();
+    for key in ["version", "appVersion"] {
+        assert_eq!(chart.get(key).unwrap(), env!("CARGO_PKG_VERSION"), "{key}");
+    }
+}
+
+#[test]
 fn alerts_dashboard_and_pages_name_metrics_that_there_are() {
     let known = exposed();
     let named: BTreeSet<_> = ALERTS.into_iter().chain([DASHBOARD, RUNBOOK]).chain(PAGES).flat_map(metrics_in).collect();
