@@ -38,6 +38,10 @@ cluster *args:
 load *workloads:
     benches/run-load {{ workloads }}
 
+# Memory of the gateway under ten downloads of a gigabyte and 200 slow readers; a gigabyte that is cut 20 times.
+gateway:
+    benches/run-gateway
+
 # Fuzzes `otlp_protobuf`, `otlp_json` or `archive` (needs a nightly compiler and cargo-fuzz).
 fuzz target seconds="300":
     fuzz/run {{ target }} {{ seconds }}
