@@ -40,13 +40,6 @@ fn request_of(len: usize) -> (Vec<u64>, ExportTraceServiceRequest) {
     (ids, request)
 }
 
-/// The most memory that a process had resident, in KiB.
-fn peak_kib(run: &Run) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", run.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 async fn grpc(run: &Run) -> TraceServiceClient<tonic::transport::Channel> {
     let client = TraceServiceClient::connect(run.grpc().to_owned()).await.unwrap();
     client.max_encoding_message_size(2 * MAX_REQUEST)
@@ -84,7 +77,7 @@ async fn the_limit_is_exact_and_huge_requests_at_once_leave_memory_and_small_one
     small.wait_for_more(20);
     assert_eq!(small.retries(), 0, "huge requests leave room for small ones");
     acknowledged.extend(small.finish());
-    let peak = peak_kib(&run);
+    let peak = run.peak_kib();
     println!("{peak} KiB resident at the most");
     assert!(peak <= MAX_RESIDENT_KIB, "{peak} KiB resident");
     wait_until("nothing is in flight", || metric(&run, "tracecapture_receive_in_flight_bytes") == 0);

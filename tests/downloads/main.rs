@@ -11,3 +11,4 @@ mod client;
 mod contract;
 mod resume;
 mod site;
+mod slow;

@@ -95,6 +95,13 @@ impl Run {
         self.child.id()
     }
 
+    /// Returns the most memory that the process had resident, in KiB.
+    pub(crate) fn peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// What the process has written to stderr so far.
     pub(crate) fn stderr(&self) -> String {
         std::fs::read_to_string(self.scratch.path().join("stderr")).unwrap()

@@ -107,9 +107,8 @@ impl App {
     /// Begins to read a bundle; the body gets what was read.
     fn stream(self: &Arc<Self>, bundles: &Arc<Bundles>, bundle: Bundle, record: Record) -> WebBody {
         let reader = BundleReader::new(Arc::clone(bundles), Arc::new(bundle));
-        let (download, fill) = Download::new(reader, record);
-        let group = self.shutdown.clone();
-        self.shutdown.spawn("download", async move { group.blocking(fill).await });
+        let (download, fill) = Download::new(reader, record, self.shutdown.clone());
+        self.shutdown.spawn("download", fill);
         WebBody::Download(Box::new(download))
     }
 }

@@ -93,8 +93,8 @@ pub struct WebLimits {
 impl Default for WebLimits {
     fn default() -> Self {
         let idle = Duration::from_mins(1);
-        // A download is a thread and about a megabyte; people and scripts of one capture are few.
-        Self { idle, downloads: 16, connections: 256, drain: Duration::from_secs(2) }
+        // A client that takes nothing costs less than half a megabyte; a gateway passes on as many as this.
+        Self { idle, downloads: 256, connections: 512, drain: Duration::from_secs(2) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Response bodies; that of a download reads on a thread of its own, and ends in one audit line.
+//! Response bodies; that of a download is read as far as its client takes it, and ends in one audit line.
 
 use std::io;
 use std::ops::Range;
@@ -15,13 +15,17 @@ use tracing::{info, warn};
 use super::downloads::{Downloads, Key};
 use crate::archive::bundle::{BundleError, BundleReader, Pin as ChunkPin};
 use crate::archive::snapshot::Token;
+use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::{DownloadLabels, WebMetrics};
 
-/// Bytes read and sent at a time: large enough that a call costs nothing beside its copy.
+/// Bytes read at a time for a client that has taken all there was: a call costs nothing beside its copy.
 const PIECE: usize = 256 << 10;
 
+/// Bytes read at a time while others wait for the client: hundreds of slow ones then cost little.
+const SMALL_PIECE: usize = 64 << 10;
+
 /// Pieces read ahead, so that the disk and the network work at the same time.
-const AHEAD: usize = 3;
+const AHEAD: usize = 2;
 
 /// The body of a response.
 pub(super) enum WebBody {
@@ -65,13 +69,17 @@ impl WebBody {
 }
 
 impl Download {
-    /// Makes the body of a download and the work that fills it.
-    pub(super) fn new(reader: BundleReader, record: Record) -> (Self, impl FnOnce() + Send + 'static) {
+    /// Makes the body of a download and the task that fills it, with work of the group `tasks`.
+    pub(super) fn new(
+        reader: BundleReader,
+        record: Record,
+        tasks: Shutdown,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (sender, pieces) = channel(AHEAD);
         let range = record.range.clone();
         record.metrics.downloads_running.inc();
         record.note(range.start);
-        (Self { pieces, record }, move || fill(reader, range, &sender))
+        (Self { pieces, record }, fill(reader, range, sender, tasks))
     }
 
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
@@ -97,22 +105,40 @@ impl Download {
 }
 
 /// Reads a range piece by piece until its receiver is gone.
-fn fill(mut reader: BundleReader, range: Range<u64>, sender: &Sender<Result<Bytes, BundleError>>) {
+///
+/// A thread is busy only while it reads: a client that takes nothing holds none.
+async fn fill(
+    mut reader: BundleReader,
+    range: Range<u64>,
+    sender: Sender<Result<Bytes, BundleError>>,
+    tasks: Shutdown,
+) {
     let mut at = range.start;
     while at < range.end {
-        let len = usize::try_from(range.end - at).unwrap_or(PIECE).min(PIECE);
-        let mut piece = vec![0; len];
-        let read = reader.read_at(at, &mut piece).map(|n| {
-            // Shorter only at the end of the bundle, which a range never passes.
-            piece.truncate(n);
-            Bytes::from(piece)
-        });
+        // Room first: what is read waits for nobody but the client.
+        let Ok(room) = sender.reserve().await else { return };
+        // The room that was just taken counts no more.
+        let most = if sender.capacity() == AHEAD - 1 { PIECE } else { SMALL_PIECE };
+        let len = usize::try_from(range.end - at).unwrap_or(most).min(most);
+        let (returned, read) = tasks.blocking(move || read_piece(reader, at, len)).await;
+        reader = returned;
         let ended = read.as_ref().map_or(true, |bytes| bytes.len() < len);
-        if sender.blocking_send(read).is_err() || ended {
+        room.send(read);
+        if ended {
             return;
         }
         at += len as u64;
     }
+}
+
+fn read_piece(mut reader: BundleReader, at: u64, len: usize) -> (BundleReader, Result<Bytes, BundleError>) {
+    let mut piece = vec![0; len];
+    let read = reader.read_at(at, &mut piece).map(|n| {
+        // Shorter only at the end of the bundle, which a range never passes.
+        piece.truncate(n);
+        Bytes::from(piece)
+    });
+    (reader, read)
 }
 
 impl Record {
