@@ -16,13 +16,14 @@ use crate::tools::create::CreateArgs;
 use crate::tools::download::DownloadArgs;
 use crate::tools::exit::{ExitCode, Failure};
 use crate::tools::gateway::GatewayArgs;
+use crate::tools::link::LinkArgs;
 use crate::tools::list::ListArgs;
 use crate::tools::operator::OperatorArgs;
 use crate::tools::pod_args::CollectorArgs;
 use crate::tools::replay::args::ReplayArgs;
 use crate::tools::status::StatusArgs;
 use crate::tools::{
-    cat, clear, collector, completion, crd, create, download, gateway, generate, list, operator, recover, replay,
+    cat, clear, collector, completion, crd, create, download, gateway, generate, link, list, operator, recover, replay,
     resume, run, stats, status, stop, validate, verify, version,
 };
 
@@ -83,6 +84,9 @@ enum Command {
     Clear(ClearArgs),
     /// Download a capture of a cluster, verified; a cut one goes on with the same command.
     Download(DownloadArgs),
+    /// Make a link for people without cluster access, list or revoke links.
+    // It has the flags of three commands: boxed, it does not make every command as large.
+    Link(Box<LinkArgs>),
     /// Check a `TraceCapture` file, as the cluster would.
     Validate(ValidateArgs),
     /// Print the objects that the operator would apply for a `TraceCapture` file.
@@ -135,6 +139,7 @@ fn dispatch(command: Command, program: &'static str) -> Result<ExitCode, Failure
         Command::Resume(args) => resume::run(&args, program),
         Command::Clear(args) => clear::run(&args, program),
         Command::Download(args) => download::run(args, program),
+        Command::Link(args) => link::run(&args, program),
         Command::Validate(args) => validate::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Crd => crd::run(),

@@ -115,6 +115,7 @@ impl Reason {
                 | Self::WithinLimits
                 | Self::NothingLeft
                 | Self::Available
+                | Self::SignedLink
                 | Self::Unlimited
                 | Self::Running
                 | Self::TimeReached
@@ -143,6 +144,7 @@ reasons! {
     NothingLeft: "No chunk waits for recovery.", "";
     Quarantined: "Recovery is done; bytes that it could not vouch for lie in quarantine.", "Look at the files in `quarantine/` before they are evicted.";
     Available: "The keeper serves downloads.", "";
+    SignedLink: "The keeper serves downloads, and a signed link in the status opens them to everybody who can read the object.", "To end that, set `spec.download.statusLink: None`.";
     Unlimited: "The capture has no time to stop at.", "";
     Running: "The time to stop has not come.", "";
     TimeReached: "The capture has stopped by itself.", "To go on, set a later `spec.endTime` or remove `spec.stopAfterSeconds`.";
@@ -181,6 +183,7 @@ reasons! {
     OverLimit: "The chunks are over the limit of retention.", "Look at the keeper's log; chunks held by a running download are spared for a bounded time.";
     ApplyFailed: "The API server refused one of the objects of this capture.", "Correct what the message names.";
     Forbidden: "The operator lacks a permission.", "Grant it; the message names verb and resource.";
+    StatusLinkFailed: "The signed link in the status cannot be made, renewed or ended.", "Correct what the message names; it is tried again at every visit.";
     DownloadsOff: "`spec.download.enabled` is `false`.", "Set it to `true`.";
     NoPublicAddress: "The operator was not given a public address for downloads.", "Set `--public-url` of the operator.";
 }

@@ -148,6 +148,9 @@ impl ValidCapture {
         if self.spec.storage != defaults.storage {
             paths.push("spec.storage");
         }
+        if self.spec.download.status_link != defaults.download.status_link {
+            paths.push("spec.download.statusLink");
+        }
         paths
     }
 }

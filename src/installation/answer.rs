@@ -21,3 +21,20 @@ pub fn optional<T>(answer: kube::Result<T>) -> kube::Result<Option<T>> {
         Err(error) => Err(error),
     }
 }
+
+/// Says what failed and why, for conditions: of an answer of the API server its message alone, since the client
+/// repeats it and adds what only programs read.
+pub fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        if let Some(status) = cause.downcast_ref::<kube::Error>().and_then(status) {
+            text.push_str(&status.message);
+            break;
+        }
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

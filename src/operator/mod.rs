@@ -29,6 +29,7 @@ mod reconcile;
 pub mod reports;
 mod run;
 pub mod status;
+mod status_link;
 mod teardown;
 mod watches;
 

@@ -24,7 +24,8 @@ use super::observed::Observed;
 use super::options::Options;
 use super::publish::publish;
 use super::reports::Reports;
-use super::status::{ApplyFailure, Refusal, Visit};
+use super::status::{ApplyFailure, LinkNews, Refusal, Visit};
+use super::status_link::{Of, StatusLinks};
 use super::teardown;
 use crate::api::grant::GrantPublicKey;
 use crate::api::names::PAUSED_ANNOTATION;
@@ -55,6 +56,8 @@ pub(super) struct Context {
     pub(super) grant_keys: Vec<GrantPublicKey>,
     /// Where events go.
     pub(super) announcer: Announcer,
+    /// The signed links of captures that want one in their status.
+    pub(super) links: StatusLinks,
 }
 
 /// What one visit is sent out with.
@@ -142,7 +145,7 @@ impl Visiting<'_> {
         let capture = match read(object) {
             Ok(capture) => capture,
             Err(refusal) => {
-                self.publish(&subject, Err(&refusal), &Observed::default(), Ok(())).await?;
+                self.publish(&subject, Err(&refusal), &Observed::default(), (Ok(()), &LinkNews::Unseen)).await?;
                 return Ok(Ended::Done);
             }
         };
@@ -158,8 +161,10 @@ impl Visiting<'_> {
     ) -> Result<Ended, VisitError> {
         let watcher = Observer { client: &self.context.client, reports: self.context.reports.as_ref() };
         let observed = Box::pin(watcher.observe(capture, std::mem::take(&mut self.sharers))).await?;
+        // Also while paused: it is a part of the status, and to take it away must not wait.
+        let link = self.link(subject, capture).await;
         if subject.is_paused() {
-            self.publish(subject, Ok(capture), &observed, Ok(())).await?;
+            self.publish(subject, Ok(capture), &observed, (Ok(()), &link)).await?;
             return Ok(Ended::Done);
         }
         let written = Box::pin(self.write(subject, capture, &observed, ledger)).await;
@@ -170,7 +175,7 @@ impl Visiting<'_> {
             _ => Ok(capture),
         };
         // The status speaks of a failure, too; that it cannot be written either is the lesser news.
-        let publication = self.publish(subject, capture, &observed, applied).await;
+        let publication = self.publish(subject, capture, &observed, (applied, &link)).await;
         written?;
         publication?;
         Ok(Ended::Done)
@@ -221,12 +226,24 @@ impl Visiting<'_> {
         Ok(None)
     }
 
+    /// Keeps the signed link in the status, where the capture wants one.
+    async fn link(&self, subject: &Subject, capture: &ValidCapture) -> LinkNews {
+        let bundle = subject.published.as_ref().and_then(|status| status.bundle.as_ref());
+        let of = Of {
+            capture,
+            uid: subject.meta.uid.as_deref().unwrap_or_default(),
+            public_url: self.context.options.public_url.as_deref(),
+            shows_one: bundle.is_some_and(|bundle| bundle.link.is_some()),
+        };
+        self.context.links.keep(&of).await
+    }
+
     async fn publish(
         &self,
         subject: &Subject,
         capture: Result<&ValidCapture, &Refusal>,
         observed: &Observed,
-        applied: Result<(), &ApplyFailure>,
+        (applied, link): (Result<(), &ApplyFailure>, &LinkNews),
     ) -> Result<(), VisitError> {
         let Context { client, clock, options, announcer, .. } = self.context;
         let visit = Visit {
@@ -240,6 +257,7 @@ impl Visiting<'_> {
             previous: subject.published.as_ref(),
             public_url: options.public_url.as_deref(),
             paused: subject.is_paused(),
+            link,
         };
         publish(client, announcer, (self.id, &subject.meta), &visit).await
     }

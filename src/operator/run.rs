@@ -16,6 +16,7 @@ use super::lease::Candidate;
 use super::options::Options;
 use super::reconcile::Context;
 use super::reports::{HttpReports, Reports};
+use super::status_link::StatusLinks;
 use super::{installed, watches};
 use crate::admin::Admin;
 use crate::api::grant::GrantKey;
@@ -125,7 +126,8 @@ impl Start {
         let changes = watches::start(&client, &options.watched);
         progress.is_started.store(true, Ordering::Relaxed);
         info!("watching captures");
-        let context = Context { client, clock, options, reports, grant_keys, announcer };
+        let links = StatusLinks::new(&client, &options.namespace, &clock, options.max_link_ttl);
+        let context = Context { client, clock, options, reports, grant_keys, announcer, links };
         let pulse = Arc::clone(&progress.pulse);
         Controller::new(context, metrics, leading, pulse).run(changes, shutdown).await;
     }

@@ -15,6 +15,7 @@ pub mod exit;
 pub mod gateway;
 pub mod generate;
 mod in_cluster;
+pub mod link;
 pub mod list;
 pub mod operator;
 pub mod output;

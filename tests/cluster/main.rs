@@ -20,6 +20,7 @@ mod definition;
 mod deletion;
 mod kubectl;
 mod leaders;
+mod link_command;
 mod older_definition;
 mod operator;
 mod rights;

@@ -10,4 +10,5 @@ mod leaders;
 mod permissions;
 mod reports;
 mod site;
+mod status_link;
 mod steady;

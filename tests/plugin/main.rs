@@ -11,5 +11,6 @@ mod download;
 #[expect(dead_code, reason = "only objects are asked for here")]
 mod fake;
 mod gateway;
+mod links;
 mod objects;
 mod site;

@@ -27,7 +27,7 @@ pub use round::worth_publishing;
 pub use transitions::{Transition, transitions};
 
 use super::observed::Observed;
-use crate::api::{Reason, TraceCaptureStatus, ValidCapture};
+use crate::api::{LinkStatus, Reason, TraceCaptureStatus, ValidCapture};
 use crate::clock::Timestamp;
 
 /// What a status is derived from.
@@ -53,6 +53,21 @@ pub struct Visit<'a> {
     pub public_url: Option<&'a str>,
     /// Whether reconciling is paused.
     pub paused: bool,
+    /// What became of the signed link that the capture may want in its status.
+    pub link: &'a LinkNews,
+}
+
+/// What became of the signed link in the status of a capture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkNews {
+    /// None is wanted, or there is no address for it.
+    Off,
+    /// This one is good for now.
+    On(LinkStatus),
+    /// Nobody looked: what the status shows stays until it expires.
+    Unseen,
+    /// It could not be made, renewed or ended, and why; what the status shows stays until it expires.
+    Failed(String),
 }
 
 /// Why nothing is made of an object: it is unreadable or invalid, or its overlay or its claim cannot be used.

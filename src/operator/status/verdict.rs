@@ -49,6 +49,11 @@ impl Verdict {
         Self::new(Holds::Unknown, reason, what, reason.next_step())
     }
 
+    /// Says one thing more, which is never cut.
+    pub(super) fn and(self, more: &str) -> Self {
+        Self { message: message::compose(&self.message, more), ..self }
+    }
+
     /// Says whether it holds, with a next step that fits this capture better than the reason's.
     pub(super) fn new(holds: Holds, reason: Reason, what: &str, next: &str) -> Self {
         Self { holds, reason, message: message::compose(what, next) }

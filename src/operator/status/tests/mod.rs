@@ -1,6 +1,7 @@
 //! Statuses of made-up visits: one thing differs from a capture that is well, and one thing is said.
 
 mod conditions;
+mod links;
 mod pods;
 mod publishing;
 mod volume;
@@ -27,6 +28,7 @@ struct World {
     previous: Option<TraceCaptureStatus>,
     public_url: Option<String>,
     paused: bool,
+    link: LinkNews,
 }
 
 impl World {
@@ -62,6 +64,7 @@ impl World {
             previous: None,
             public_url: Some("https://traces.example.com".to_owned()),
             paused: false,
+            link: LinkNews::Off,
         }
     }
 
@@ -94,6 +97,7 @@ impl World {
             previous: self.previous.as_ref(),
             public_url: self.public_url.as_deref(),
             paused: self.paused,
+            link: &self.link,
         })
     }
 
