@@ -7,11 +7,12 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::telemetry::log;
 use crate::tools::args::{
-    CatArgs, CompletionArgs, GenerateArgs, LogArgs, RecoverArgs, RunArgs, StatsArgs, ValidateArgs, VerifyArgs,
-    VersionArgs,
+    CatArgs, GenerateArgs, LogArgs, RecoverArgs, RunArgs, StatsArgs, ValidateArgs, VerifyArgs, VersionArgs,
 };
 use crate::tools::clear::ClearArgs;
 use crate::tools::cluster::args::NameArgs;
+use crate::tools::complete::CompleteArgs;
+use crate::tools::completion::CompletionArgs;
 use crate::tools::create::CreateArgs;
 use crate::tools::download::DownloadArgs;
 use crate::tools::exit::{ExitCode, Failure};
@@ -23,8 +24,8 @@ use crate::tools::pod_args::CollectorArgs;
 use crate::tools::replay::args::ReplayArgs;
 use crate::tools::status::StatusArgs;
 use crate::tools::{
-    cat, clear, collector, completion, crd, create, download, gateway, generate, link, list, operator, recover, replay,
-    resume, run, stats, status, stop, validate, verify, version,
+    cat, clear, collector, complete, completion, crd, create, download, gateway, generate, link, list, operator,
+    recover, replay, resume, run, stats, status, stop, validate, verify, version,
 };
 
 /// The name of the binary.
@@ -95,6 +96,9 @@ enum Command {
     Crd,
     /// Print a completion script for a shell.
     Completion(CompletionArgs),
+    /// Tell what a word that is being typed may become; for completion scripts.
+    #[command(hide = true)]
+    Complete(CompleteArgs),
     /// Print the version.
     Version(VersionArgs),
 }
@@ -144,6 +148,7 @@ fn dispatch(command: Command, program: &'static str) -> Result<ExitCode, Failure
         Command::Generate(args) => generate::run(&args),
         Command::Crd => crd::run(),
         Command::Completion(args) => completion::run(&args, definition(program), program),
+        Command::Complete(args) => complete::run(args, definition(program)),
         Command::Version(args) => version::run(&args),
     }
 }

@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use clap_complete::Shell;
 use thiserror::Error;
 
 use super::exit::{ExitCode, Failure};
@@ -255,14 +254,6 @@ pub struct GenerateArgs {
     /// Public key of the installation, in base64url; may be given again. Without one, collectors serve nobody.
     #[arg(long = "grant-key", value_name = "KEY", value_parser = GrantPublicKey::from_text)]
     pub grant_keys: Vec<GrantPublicKey>,
-}
-
-/// The flags of `completion`.
-#[derive(Debug, Clone, Args)]
-pub struct CompletionArgs {
-    /// The shell that reads the script.
-    #[arg(value_enum)]
-    pub shell: Shell,
 }
 
 /// The flags of `version`.

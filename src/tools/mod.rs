@@ -6,6 +6,7 @@ pub mod cat;
 pub mod clear;
 pub mod cluster;
 pub mod collector;
+pub mod complete;
 pub mod completion;
 pub mod crd;
 pub mod create;

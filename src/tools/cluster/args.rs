@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::text::quoted;
 
-/// The id of an argument that is the name of a capture.
+/// By this id completion knows an argument that is the name of a capture.
 pub const CAPTURE_ARG: &str = "capture";
 
 /// Which cluster, which namespace, and as whom.

@@ -116,6 +116,16 @@ async fn config(args: &ClusterArgs) -> Result<Config, ClusterError> {
     config.map_err(|error| ClusterError::Config(Box::new(error)))
 }
 
+/// Returns the contexts of the kubeconfig.
+///
+/// # Errors
+/// A [`Failure`] where there is none that can be read.
+pub fn contexts(args: &ClusterArgs) -> Result<Vec<String>, Failure> {
+    let read = args.kubeconfig.as_ref().map_or_else(Kubeconfig::read, Kubeconfig::read_from);
+    let kubeconfig = read.map_err(|error| ClusterError::Config(Box::new(error)))?;
+    Ok(kubeconfig.contexts.into_iter().map(|context| context.name).collect())
+}
+
 /// Makes a client of something else than the API server, which is told nothing of who asks.
 ///
 /// # Errors
