@@ -10,8 +10,10 @@
 //! - Losing leadership pauses visits, never the data path.
 
 mod apply;
+mod attempts;
 mod backoff;
 pub mod build;
+mod contest;
 mod controller;
 mod error;
 mod events;
@@ -23,6 +25,7 @@ mod ledger;
 mod observe;
 pub mod observed;
 pub mod options;
+mod ports;
 mod publish;
 mod queue;
 mod reconcile;
@@ -30,6 +33,7 @@ pub mod reports;
 mod run;
 pub mod status;
 mod teardown;
+mod tries;
 mod watches;
 
 pub use lease::LEASE_NAME;

@@ -21,7 +21,7 @@ pub struct Options {
     pub identity: String,
     /// Where a collector pod's HTTP API is reached: `{pod}`, `{service}`, `{namespace}` and `{ordinal}` are replaced.
     pub collector_url: String,
-    /// How often a capture is visited without a reason: the figures in its status are at most this old.
+    /// How often a capture is visited without a reason, and its status derived anew.
     pub revisit: Duration,
     /// How many captures are visited at a time.
     pub concurrency: u16,

@@ -51,7 +51,8 @@ pub struct OperatorArgs {
     /// Address of probes and metrics [default: [::]:8080]. Port 0 picks a free one.
     #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     admin_listen: Option<SocketAddr>,
-    /// Seconds between two visits of a capture without a reason: figures in its status are at most that old.
+    /// Seconds between two visits of a capture without a reason. Its status is looked at that often, and written where
+    /// it changed: its figures by more than 1 %, and once a minute at most.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=3600))]
     revisit_seconds: u64,
     /// Captures that are visited at a time.
