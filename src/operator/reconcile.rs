@@ -7,19 +7,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject};
-use serde_json::{Value, json};
 use tokio::time::timeout;
 use tracing::{Instrument as _, Span, info_span, warn};
 
 use super::apply::Writer;
 use super::attempts::Attempts;
-use super::build::{BuildError, Built, Context as BuildContext, Resources, build};
+use super::build::{Built, Context as BuildContext, Resources, build};
 use super::contest::{self, Side};
-use super::error::{Retry, VisitError, lacks_permission, optional, told};
+use super::error::{VisitError, optional, told};
 use super::events::Announcer;
+use super::failures::Failures;
 use super::kinds::Kind;
 use super::ledger::{ChildName, Ledger, Seen};
 use super::observe::Observer;
@@ -27,15 +27,15 @@ use super::observed::Observed;
 use super::options::Options;
 use super::publish::publish;
 use super::reports::Reports;
-use super::status::{ApplyFailure, Refusal, Visit};
+use super::status::{Refusal, Visit};
+use super::subject::{Subject, read, unbuildable};
 use super::teardown;
 use super::tries::{Step, Tries, Unapplied};
 use crate::api::grant::GrantPublicKey;
-use crate::api::names::{ChildNames, PAUSED_ANNOTATION};
-use crate::api::{API_VERSION, Fault, Reason, TraceCapture, TraceCaptureStatus, ValidCapture, parse, validate};
+use crate::api::names::ChildNames;
+use crate::api::{Reason, TraceCapture, ValidCapture};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::CaptureId;
-use crate::telemetry::chain;
 use crate::telemetry::metrics::OperatorMetrics;
 use crate::telemetry::trace::TraceContext;
 use crate::units::ByteSize;
@@ -45,9 +45,6 @@ const VISIT_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long after the time to stop a capture is visited: the collectors have taken note of it by then.
 const AFTER_THE_END: Duration = Duration::from_secs(1);
-
-/// How many faults a condition names; the rest come up once these are corrected.
-const NAMED_FAULTS: usize = 5;
 
 /// What every visit needs.
 pub(super) struct Context {
@@ -164,8 +161,7 @@ impl Visiting<'_> {
         let Some(object) = object.map_err(VisitError::api(format!("read TraceCapture `{}`", self.id)))? else {
             return Ok(Ended::Gone);
         };
-        let published = object.data.get("status").cloned().and_then(|status| serde_json::from_value(status).ok());
-        let subject = Subject { meta: object.metadata.clone(), published };
+        let subject = Subject::of(&object);
         // Whoever paused a capture wants nothing of it touched: its volume waits until it goes on.
         if let Some(deleted) = object.metadata.deletion_timestamp.clone().filter(|_| !subject.holds_its_end()) {
             return self.end(&object, &deleted).await;
@@ -211,7 +207,7 @@ impl Visiting<'_> {
             let (error, reason) = (told(&**error), error.reason());
             warn!(capture = %self.id, error, reason, again_in_seconds = wait.as_secs(), "an object is not applied");
         }
-        let failures = self.failures(&unapplied.failures, contest);
+        let failures = Failures::of(&unapplied.failures, &self.blind, contest);
         let capture = refusal.as_ref().map_or(Ok(capture), Err);
         self.publish(subject, capture, &observed, &failures).await?;
         let is_whole = unapplied.failures.is_empty();
@@ -230,29 +226,6 @@ impl Visiting<'_> {
         let settings = ChildName { kind: Kind::ConfigMap, name: ChildNames::of(self.id).settings() };
         let (mine, now) = (&self.context.options.namespace, self.context.clock.monotonic());
         contest::judge(ledger, (&settings, self.children.get(&settings)), mine, now)
-    }
-
-    /// Returns what the conditions say where not everything is applied, or changes of it may go unnoticed.
-    fn failures(&self, unapplied: &[Arc<VisitError>], contest: Option<String>) -> Failures {
-        let (unresized, others): (Vec<_>, Vec<_>) = unapplied.iter().partition(|error| is_refused_growth(error));
-        let texts =
-            |errors: &[&Arc<VisitError>]| errors.iter().map(|error| told(&***error)).collect::<Vec<_>>().join("; ");
-        let is_forbidden = others.iter().any(|error| error.status().is_some_and(lacks_permission));
-        let applied = match (others.is_empty(), contest) {
-            (false, _) if is_forbidden => Some(ApplyFailure::new(Reason::Forbidden, texts(&others))),
-            (false, _) => Some(ApplyFailure {
-                next: next_step(&others).to_owned(),
-                ..ApplyFailure::new(Reason::ApplyFailed, texts(&others))
-            }),
-            (true, _) if !self.blind.is_empty() => Some(ApplyFailure::new(Reason::Forbidden, self.blind.join("; "))),
-            (true, Some(other)) => {
-                let message =
-                    format!("the installation in namespace `{other}` writes the objects of this capture, too");
-                Some(ApplyFailure::new(Reason::Contested, message))
-            }
-            (true, None) => None,
-        };
-        Failures { applied, unresized: Some(texts(&unresized)).filter(|text| !text.is_empty()) }
     }
 
     /// Writes the objects of a capture.
@@ -301,7 +274,7 @@ impl Visiting<'_> {
             installation_namespace: namespace,
             claim_size: claim_size(observed),
         };
-        build(capture, &context).map_err(|error| Refusal { reason: error.reason(), message: refusal(&error) })
+        build(capture, &context).map_err(|error| unbuildable(&error))
     }
 
     async fn publish(
@@ -355,88 +328,6 @@ struct Written {
     refusal: Option<Refusal>,
     /// What could not be written.
     unapplied: Option<Unapplied>,
-}
-
-/// What the conditions say of what could not be written.
-#[derive(Default)]
-struct Failures {
-    /// Of the claim that did not grow.
-    unresized: Option<String>,
-    /// Of everything else.
-    applied: Option<ApplyFailure>,
-}
-
-/// The object that is visited, as far as it can be read whatever its spec holds.
-struct Subject {
-    meta: ObjectMeta,
-    published: Option<TraceCaptureStatus>,
-}
-
-impl Subject {
-    /// Tells whether reconciling is paused: `kubectl annotate … tracecapture.dev/paused=` says so, too.
-    fn is_paused(&self) -> bool {
-        let annotations = self.meta.annotations.as_ref();
-        let value = annotations.and_then(|annotations| annotations.get(PAUSED_ANNOTATION));
-        value.is_some_and(|value| !value.trim().eq_ignore_ascii_case("false"))
-    }
-
-    /// Tells whether the volume would go now if the capture were not paused.
-    fn holds_its_end(&self) -> bool {
-        self.is_paused() && teardown::has_finalizer(self.meta.finalizers.as_deref().unwrap_or_default())
-    }
-}
-
-/// Reads an object and checks it, also one that an older definition let in.
-fn read(object: DynamicObject) -> Result<ValidCapture, Refusal> {
-    let value = serde_json::to_value(object).unwrap_or_default();
-    let mut capture: TraceCapture = serde_json::from_value(value.clone())
-        .map_err(|error| Refusal { reason: Reason::Unreadable, message: unreadable(&value, &error) })?;
-    // Checked is what its author wrote.
-    capture.status = None;
-    validate(&capture).map_err(|faults| Refusal { reason: Reason::Invalid, message: listed(&faults) })
-}
-
-/// Says where an object cannot be read, which the error of the whole does not.
-fn unreadable(object: &Value, error: &serde_json::Error) -> String {
-    let meta = |field: &str| object.pointer(&format!("/metadata/{field}"));
-    let written = json!({
-        "apiVersion": API_VERSION,
-        "kind": "TraceCapture",
-        "metadata": { "name": meta("name"), "namespace": meta("namespace") },
-        "spec": object.get("spec"),
-    });
-    match parse(&written.to_string()) {
-        // The lines are those of a text that nobody wrote.
-        Err(faults) => listed(&faults.into_iter().map(|fault| Fault { line: None, ..fault }).collect::<Vec<_>>()),
-        Ok(_) => format!("the object cannot be read: {error}"),
-    }
-}
-
-/// Tells whether the API server refuses for good what a claim is to have more.
-fn is_refused_growth(error: &VisitError) -> bool {
-    let is_permitted = !error.status().is_some_and(lacks_permission);
-    matches!(error, VisitError::Grow { .. }) && is_permitted && error.retry() == Retry::AfterChange
-}
-
-/// Says what to do about objects that are not applied.
-fn next_step(errors: &[&Arc<VisitError>]) -> &'static str {
-    if errors.iter().any(|error| matches!(***error, VisitError::Taken(_))) {
-        "Delete or rename the other object, or give the capture another name."
-    } else {
-        Reason::ApplyFailed.next_step()
-    }
-}
-
-fn refusal(error: &BuildError) -> String {
-    if error.faults().is_empty() { chain(error) } else { listed(error.faults()) }
-}
-
-fn listed(faults: &[Fault]) -> String {
-    let mut texts: Vec<String> = faults.iter().take(NAMED_FAULTS).map(ToString::to_string).collect();
-    if faults.len() > NAMED_FAULTS {
-        texts.push(format!("and {} more", faults.len() - NAMED_FAULTS));
-    }
-    texts.join("; ")
 }
 
 /// Returns what the claim asks for already.
