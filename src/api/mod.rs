@@ -30,6 +30,7 @@ mod status;
 mod storage;
 mod transitions;
 mod validate;
+mod writing_rules;
 
 pub use capture::{
     ChunkSpec, Compression, CorsSpec, DownloadSpec, Durability, GrpcSpec, HttpSpec, ReceiverSpec, RecoverySpec,

@@ -55,7 +55,8 @@ pub struct OperatorArgs {
     /// The longest life of a link, in seconds, as the gateway has it: those in a status live a day, or that long.
     #[arg(long, value_name = "SECONDS", default_value_t = access::MAX_LINK_SECONDS, value_parser = clap::value_parser!(u64).range(60..=31_536_000))]
     max_link_seconds: u64,
-    /// Seconds between two visits of a capture without a reason: figures in its status are at most that old.
+    /// Seconds between two visits of a capture without a reason. Its status is looked at that often, and written where
+    /// it changed: its figures by more than 1 %, and once a minute at most.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=3600))]
     revisit_seconds: u64,
     /// Captures that are visited at a time.

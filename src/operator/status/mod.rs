@@ -45,6 +45,8 @@ pub struct Visit<'a> {
     pub observed: &'a Observed,
     /// Whether everything that was built is applied; `Ok` also where nothing was tried.
     pub applied: Result<(), &'a ApplyFailure>,
+    /// Why the claim did not grow, as the API server said it.
+    pub unresized: Option<&'a str>,
     /// The wall time.
     pub now: Timestamp,
     /// The status that the object has.
@@ -53,6 +55,8 @@ pub struct Visit<'a> {
     pub public_url: Option<&'a str>,
     /// Whether reconciling is paused.
     pub paused: bool,
+    /// Whether somebody deleted the object.
+    pub is_ending: bool,
     /// What became of the signed link that the capture may want in its status.
     pub link: &'a LinkNews,
 }
@@ -84,6 +88,15 @@ pub struct Refusal {
 pub struct ApplyFailure {
     /// The reason for the conditions.
     pub reason: Reason,
-    /// Which object, and what the API server said; the reason's next step is added.
+    /// Which object, and what the API server said.
     pub message: String,
+    /// What to do about it.
+    pub next: String,
+}
+
+impl ApplyFailure {
+    /// Makes a failure with the next step of its reason.
+    pub fn new(reason: Reason, message: String) -> Self {
+        Self { reason, message, next: reason.next_step().to_owned() }
+    }
 }
