@@ -7,23 +7,25 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::telemetry::log;
 use crate::tools::args::{
-    CatArgs, CompletionArgs, GenerateArgs, LogArgs, RecoverArgs, RunArgs, StatsArgs, ValidateArgs, VerifyArgs,
-    VersionArgs,
+    CatArgs, GenerateArgs, LogArgs, RecoverArgs, RunArgs, StatsArgs, ValidateArgs, VerifyArgs, VersionArgs,
 };
 use crate::tools::clear::ClearArgs;
 use crate::tools::cluster::args::NameArgs;
+use crate::tools::complete::CompleteArgs;
+use crate::tools::completion::CompletionArgs;
 use crate::tools::create::CreateArgs;
 use crate::tools::download::DownloadArgs;
 use crate::tools::exit::{ExitCode, Failure};
 use crate::tools::gateway::GatewayArgs;
+use crate::tools::link::LinkArgs;
 use crate::tools::list::ListArgs;
 use crate::tools::operator::OperatorArgs;
 use crate::tools::pod_args::CollectorArgs;
 use crate::tools::replay::args::ReplayArgs;
 use crate::tools::status::StatusArgs;
 use crate::tools::{
-    cat, clear, collector, completion, crd, create, download, gateway, generate, list, operator, recover, replay,
-    resume, run, stats, status, stop, validate, verify, version,
+    cat, clear, collector, complete, completion, crd, create, download, gateway, generate, link, list, operator,
+    recover, replay, resume, run, stats, status, stop, validate, verify, version,
 };
 
 /// The name of the binary.
@@ -83,6 +85,9 @@ enum Command {
     Clear(ClearArgs),
     /// Download a capture of a cluster, verified; a cut one goes on with the same command.
     Download(DownloadArgs),
+    /// Make a link for people without cluster access, list or revoke links.
+    // It has the flags of three commands: boxed, it does not make every command as large.
+    Link(Box<LinkArgs>),
     /// Check a `TraceCapture` file, as the cluster would.
     Validate(ValidateArgs),
     /// Print the objects that the operator would apply for a `TraceCapture` file.
@@ -91,6 +96,9 @@ enum Command {
     Crd,
     /// Print a completion script for a shell.
     Completion(CompletionArgs),
+    /// Tell what a word that is being typed may become; for completion scripts.
+    #[command(hide = true)]
+    Complete(CompleteArgs),
     /// Print the version.
     Version(VersionArgs),
 }
@@ -135,10 +143,12 @@ fn dispatch(command: Command, program: &'static str) -> Result<ExitCode, Failure
         Command::Resume(args) => resume::run(&args, program),
         Command::Clear(args) => clear::run(&args, program),
         Command::Download(args) => download::run(args, program),
+        Command::Link(args) => link::run(&args, program),
         Command::Validate(args) => validate::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Crd => crd::run(),
         Command::Completion(args) => completion::run(&args, definition(program), program),
+        Command::Complete(args) => complete::run(args, definition(program)),
         Command::Version(args) => version::run(&args),
     }
 }

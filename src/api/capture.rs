@@ -210,11 +210,33 @@ impl Default for CorsSpec {
 pub struct DownloadSpec {
     /// `false` refuses every download of chunks and bundles, also to those who may.
     pub enabled: bool,
+    /// `Signed` keeps a link in `status.bundle.link` that opens the bundle to everybody who can read this object; without meaning on a single machine.
+    #[serde(skip_serializing_if = "StatusLink::is_none")]
+    #[schemars(extend("default" = "None"))]
+    pub status_link: StatusLink,
 }
 
 impl Default for DownloadSpec {
     fn default() -> Self {
-        Self { enabled: true }
+        Self { enabled: true, status_link: StatusLink::default() }
+    }
+}
+
+/// Whether the status holds something that opens the bundle by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum StatusLink {
+    /// No: who downloads shows a token, or a link that somebody made.
+    #[default]
+    None,
+    /// A signed link of a day at most, which is renewed.
+    Signed,
+}
+
+impl StatusLink {
+    /// Tells whether there is none, which is not written into the settings of collectors.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+    fn is_none(&self) -> bool {
+        *self == Self::None
     }
 }
 

@@ -115,6 +115,7 @@ impl Reason {
                 | Self::WithinLimits
                 | Self::NothingLeft
                 | Self::Available
+                | Self::SignedLink
                 | Self::Unlimited
                 | Self::Running
                 | Self::TimeReached
@@ -134,6 +135,22 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// Returns whether taking it up is worth an event: what merely stands in the object, or passes by itself, is not.
+    pub const fn is_news(self) -> bool {
+        !matches!(
+            self,
+            Self::Unlimited
+                | Self::Running
+                | Self::Pending
+                | Self::Progressing
+                | Self::NoPodReady
+                | Self::DownloadsOff
+                | Self::NoPublicAddress
+        )
+    }
+}
+
 reasons! {
     // Good news.
     Receiving: "Spans are taken and stored.", "";
@@ -143,6 +160,7 @@ reasons! {
     NothingLeft: "No chunk waits for recovery.", "";
     Quarantined: "Recovery is done; bytes that it could not vouch for lie in quarantine.", "Look at the files in `quarantine/` before they are evicted.";
     Available: "The keeper serves downloads.", "";
+    SignedLink: "The keeper serves downloads, and a signed link in the status opens them to everybody who can read the object.", "To end that, set `spec.download.statusLink: None`.";
     Unlimited: "The capture has no time to stop at.", "";
     Running: "The time to stop has not come.", "";
     TimeReached: "The capture has stopped by itself.", "To go on, set a later `spec.endTime` or remove `spec.stopAfterSeconds`.";
@@ -153,21 +171,23 @@ reasons! {
     ClaimPending: "The claim is not bound yet.", "Look at the events of the claim; a class that waits for its first consumer binds with the first pod.";
     Resizing: "The volume is growing.", "Wait; some classes finish only when the pod is restarted.";
     Recovering: "Chunks of writers that are gone are being recovered.", "Wait; chunks are left alone until nobody wrote to them for `spec.recovery.inactiveSeconds`.";
-    Paused: "Reconciling is paused by the annotation `tracecapture.dev/paused`.", "Remove the annotation to go on.";
+    Paused: "Reconciling is paused by the annotation `tracecapture.dev/paused`.", "Remove the annotation, or set it to `false`, to go on.";
     Stopped: "`spec.state` is `Stopped`: new spans are refused.", "Set `spec.state: Running`.";
     Completed: "The time to stop has come: new spans are refused.", "To go on, set a later `spec.endTime` or remove `spec.stopAfterSeconds`.";
     // In the object.
     Unreadable: "The object cannot be read by this version.", "Correct the field that the message names.";
     Invalid: "The object breaks a rule.", "Correct the fields that the message names.";
     OverlayRefused: "`spec.collector.podOverlay` would break the pod or weaken its security.", "Remove the keys that the message names.";
-    ClaimShared: "Another capture uses the same claim and directory.", "Give one of them another `spec.storage.subPath` or claim.";
+    ClaimShared: "Another capture uses the same directory of the claim, or one that holds it or lies within it.", "Give one of them another `spec.storage.subPath` or claim.";
     // In the cluster.
     ClaimMissing: "The claim named in `spec.storage.claimName` does not exist.", "Create it, or correct the name.";
     ClaimTerminating: "The claim is being deleted.", "Pods that run keep it until they end: download what is needed, then create the claim anew.";
     ClaimLost: "The volume of the claim is gone.", "Restore the volume, or create another capture.";
     AccessModeMismatch: "The claim cannot be shared by the pods.", "Use a claim with `ReadWriteMany`, or set `spec.collector.replicas: 1`.";
     StorageClassMissing: "The storage class does not exist.", "Create the class, or create another capture with one that exists.";
-    ResizeFailed: "The volume did not grow.", "Look at the events of the claim; the class must allow expansion.";
+    ResizeFailed: "The volume did not grow.", "Let the class of the claim allow expansion, or set `spec.storage.size` back to what the claim has.";
+    ShrinkRefused: "`spec.storage.size` is below what the claim has, and a volume never shrinks: it stays as it is.", "Set `spec.storage.size` to what the claim has.";
+    Contested: "Another installation of the operator writes the objects of this capture, too.", "Let one of the two watch this namespace: see `--watch-namespace`.";
     QuotaExceeded: "A quota or limit of the namespace refuses the pods.", "Raise the quota, or lower `spec.collector.resources` or `replicas`.";
     PodRefused: "The API server refuses the pods.", "Correct what the message names; often a pod security level or an admission policy.";
     Unschedulable: "No node takes the pod.", "Free resources, or loosen `nodeSelector`, `affinity` or `tolerations`.";
@@ -181,6 +201,7 @@ reasons! {
     OverLimit: "The chunks are over the limit of retention.", "Look at the keeper's log; chunks held by a running download are spared for a bounded time.";
     ApplyFailed: "The API server refused one of the objects of this capture.", "Correct what the message names.";
     Forbidden: "The operator lacks a permission.", "Grant it; the message names verb and resource.";
+    StatusLinkFailed: "The signed link in the status cannot be made, renewed or ended.", "Correct what the message names; it is tried again at every visit.";
     DownloadsOff: "`spec.download.enabled` is `false`.", "Set it to `true`.";
     NoPublicAddress: "The operator was not given a public address for downloads.", "Set `--public-url` of the operator.";
 }

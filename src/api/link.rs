@@ -23,6 +23,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::access::OPENED_PATH;
+pub use super::link_scope::{LinkScope, MAX_SERVICE_LEN};
 use crate::clock::Timestamp;
 
 /// The version in front of every link.
@@ -34,9 +36,6 @@ const PURPOSE: &[u8] = b"tracecapture link\n";
 /// The longest link that is looked at, in bytes: the longest scope fits twice.
 const MAX_TEXT_LEN: usize = 2048;
 
-/// The longest name of a service in a scope, in bytes.
-pub const MAX_SERVICE_LEN: usize = 256;
-
 /// Bytes of a key.
 pub const KEY_LEN: usize = 32;
 
@@ -46,24 +45,6 @@ pub const PREFIX_LEN: usize = 12;
 /// Identifies a link: 128 random bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId([u8; 16]);
-
-/// Which spans of a capture.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub struct LinkScope {
-    /// Those that were captured since.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub since: Option<Timestamp>,
-    /// Those that were captured until.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub until: Option<Timestamp>,
-    /// Those of this service.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub service: Option<String>,
-    /// Those of this trace.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trace_id: Option<String>,
-}
 
 /// What a link opens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,8 +81,11 @@ pub struct LinkKey {
     key: hmac::Key,
 }
 
-/// The keys that live: the first one signs, every one is accepted.
-pub struct LinkKeys(Vec<LinkKey>);
+/// The keys that live: the current one signs, both are accepted.
+pub struct LinkKeys {
+    current: LinkKey,
+    previous: Option<LinkKey>,
+}
 
 /// A whole link. It can neither be shown nor compared.
 pub struct SignedLink(String);
@@ -151,20 +135,6 @@ impl<'de> Deserialize<'de> for LinkId {
     }
 }
 
-impl LinkScope {
-    /// Returns the names of what it selects by.
-    pub fn names(&self) -> Vec<&'static str> {
-        let Self { since, until, service, trace_id } = self;
-        let fields = [
-            ("since", since.is_some()),
-            ("until", until.is_some()),
-            ("service", service.is_some()),
-            ("traceId", trace_id.is_some()),
-        ];
-        fields.into_iter().filter_map(|(name, is_set)| is_set.then_some(name)).collect()
-    }
-}
-
 impl LinkKey {
     /// Makes a key of random bytes.
     ///
@@ -204,17 +174,17 @@ impl LinkKey {
 impl LinkKeys {
     /// Signs with `current`, and accepts links of `previous`, too.
     pub fn new(current: LinkKey, previous: Option<LinkKey>) -> Self {
-        Self(std::iter::once(current).chain(previous).collect())
+        Self { current, previous }
     }
 
-    /// Signs a link; `None` never happens, since there always is a current key.
-    pub fn sign(&self, link: &Link) -> Option<SignedLink> {
-        let key = self.0.first()?;
+    /// Signs a link: the same link and key give the same text.
+    pub fn sign(&self, link: &Link) -> SignedLink {
+        let key = &self.current;
         // Texts and numbers always have a JSON form.
         let payload = URL_SAFE_NO_PAD.encode(serde_json::to_vec(link).unwrap_or_default());
         let signed = format!("{VERSION}.{}.{payload}", key.id);
         let tag = URL_SAFE_NO_PAD.encode(key.tag(&signed).as_ref());
-        Some(SignedLink(format!("{signed}.{tag}")))
+        SignedLink(format!("{signed}.{tag}"))
     }
 
     /// Checks that `text` is a link by one of the keys, and that it has not expired; in constant time for each key.
@@ -231,7 +201,9 @@ impl LinkKeys {
         };
         let tag = URL_SAFE_NO_PAD.decode(tag).map_err(|_| Refused::Unknown)?;
         // The signature first: nothing of what an unknown hand wrote is read.
-        let known = self.0.iter().find(|known| known.id == key && known.holds(signed, &tag));
+        let known = std::iter::once(&self.current)
+            .chain(&self.previous)
+            .find(|known| known.id == key && known.holds(signed, &tag));
         known.ok_or(Refused::Unknown)?;
         let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| Refused::Unknown)?;
         let link: Link = serde_json::from_slice(&payload).map_err(|_| Refused::Unknown)?;
@@ -243,9 +215,9 @@ impl LinkKeys {
 }
 
 impl SignedLink {
-    /// Returns the text; whoever has it has the link.
-    pub fn expose(&self) -> &str {
-        &self.0
+    /// Returns the path that the link opens at the gateway; whoever has it has the link.
+    pub fn expose_path(&self) -> String {
+        format!("{OPENED_PATH}{}", self.0)
     }
 }
 
@@ -268,7 +240,7 @@ mod tests {
     }
 
     fn signed_by(n: u8) -> String {
-        LinkKeys::new(key(n), None).sign(&link()).unwrap().expose().to_owned()
+        LinkKeys::new(key(n), None).sign(&link()).expose_path()[OPENED_PATH.len()..].to_owned()
     }
 
     #[test]

@@ -10,11 +10,13 @@
 //!   API server and as a function for this process, side by side under one message.
 //! - Only a check makes a [`ValidCapture`], so whoever holds one need not check again.
 
+pub mod access;
 mod capture;
 mod conditions;
 mod fault;
 pub mod grant;
 pub mod link;
+mod link_scope;
 pub mod names;
 mod pod_rules;
 mod pods;
@@ -28,10 +30,11 @@ mod status;
 mod storage;
 mod transitions;
 mod validate;
+mod writing_rules;
 
 pub use capture::{
     ChunkSpec, Compression, CorsSpec, DownloadSpec, Durability, GrpcSpec, HttpSpec, ReceiverSpec, RecoverySpec,
-    RetentionSpec, State, TraceCapture, TraceCaptureSpec,
+    RetentionSpec, State, StatusLink, TraceCapture, TraceCaptureSpec,
 };
 pub use conditions::{ConditionType, Reason, markdown as conditions_markdown};
 pub use fault::Fault;
@@ -39,6 +42,6 @@ pub use pods::{CollectorSpec, EnvVar, ResourcesSpec};
 pub use quantity::Quantity;
 pub use read::{API_VERSION, parse};
 pub use schema::crd_yaml;
-pub use status::{BundleStatus, EndpointsStatus, ReceivedStatus, StorageStatus, TraceCaptureStatus};
+pub use status::{BundleStatus, EndpointsStatus, LinkStatus, ReceivedStatus, StorageStatus, TraceCaptureStatus};
 pub use storage::{AccessMode, DeletionPolicy, StorageSpec};
 pub use validate::{Chunk, Origin, Receiver, Retention, ValidCapture, validate};

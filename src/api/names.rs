@@ -12,8 +12,11 @@ use crate::ids::CaptureId;
 /// The label that carries the name of the capture on everything made of it.
 pub const CAPTURE_LABEL: &str = "tracecapture.dev/capture";
 
-/// The annotation on a `TraceCapture` that pauses reconciling while it is `"true"`.
+/// The annotation on a `TraceCapture` that pauses reconciling: by any value but `false`, also by an empty one.
 pub const PAUSED_ANNOTATION: &str = "tracecapture.dev/paused";
+
+/// The annotation on the settings that names the namespace of the installation that wrote them.
+pub const INSTALLATION_ANNOTATION: &str = "tracecapture.dev/installation";
 
 /// The finalizer that keeps a `TraceCapture` until the volume that goes with it is deleted.
 pub const VOLUME_FINALIZER: &str = "tracecapture.dev/volume";

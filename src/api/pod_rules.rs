@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
+
 use super::pods::{CollectorSpec, ResourcesSpec};
 use super::quantity::Quantity;
 use super::rules::Rule;
@@ -95,6 +97,37 @@ pub(super) const POD_RULES: &[Rule] = &[
     },
     Rule {
         at: "spec.collector",
+        field: ".tolerations",
+        cel: Some(
+            "!has(self.tolerations) || self.tolerations.all(t, \
+              (!has(t.operator) || t.operator != 'Exists' || !has(t.value) || t.value == '') \
+              && ((has(t.key) && t.key != '') || (has(t.operator) && t.operator == 'Exists')) \
+              && (!has(t.tolerationSeconds) || (has(t.effect) && t.effect == 'NoExecute')))",
+        ),
+        message: "write tolerations as in a pod: `operator: Exists` without a `value`, no `key` only with \
+                  `operator: Exists`, and `tolerationSeconds` only with `effect: NoExecute`",
+        reads: &["spec.collector.tolerations"],
+        holds: |spec| spec.collector.tolerations.iter().all(is_toleration),
+    },
+    Rule {
+        at: "spec.collector",
+        field: ".topologySpreadConstraints",
+        cel: Some(
+            "!has(self.topologySpreadConstraints) || self.topologySpreadConstraints.all(c, !has(c.minDomains) \
+              || !has(c.whenUnsatisfiable) || c.whenUnsatisfiable == 'DoNotSchedule')",
+        ),
+        message: "`minDomains` goes with `whenUnsatisfiable: DoNotSchedule` alone: remove it, or write that",
+        reads: &["spec.collector.topologySpreadConstraints"],
+        holds: |spec| {
+            let is_loose = |constraint: &Map<String, Value>| {
+                constraint.get("whenUnsatisfiable").is_some_and(|unsatisfiable| unsatisfiable != "DoNotSchedule")
+            };
+            let constraints = &spec.collector.topology_spread_constraints;
+            !constraints.iter().any(|constraint| constraint.contains_key("minDomains") && is_loose(constraint))
+        },
+    },
+    Rule {
+        at: "spec.collector",
         field: ".env",
         cel: Some("!has(self.env) || self.env.all(e, !has(e.name) || e.name.matches('^[A-Za-z_][A-Za-z0-9_]*$'))"),
         message: "write the names of variables of letters, digits and `_`, not beginning with a digit, such as `RUST_LOG`",
@@ -147,6 +180,15 @@ fn are_requests_within_limits(resources: &ResourcesSpec) -> bool {
         let limit = resources.limits.get(name).and_then(Quantity::nanos);
         limit.zip(request.nanos()).is_none_or(|(limit, request)| request <= limit)
     })
+}
+
+/// Tells whether the fields of a toleration go together; the schema knows the values that each may have.
+fn is_toleration(toleration: &Map<String, Value>) -> bool {
+    let text = |field: &str| toleration.get(field).and_then(Value::as_str).unwrap_or_default();
+    let is_exists = text("operator") == "Exists";
+    (!is_exists || text("value").is_empty())
+        && (is_exists || !text("key").is_empty())
+        && (!toleration.contains_key("tolerationSeconds") || text("effect") == "NoExecute")
 }
 
 /// Tells whether `text` names a variable in every shell.

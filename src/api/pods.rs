@@ -36,7 +36,7 @@ pub struct CollectorSpec {
     pub node_selector: BTreeMap<String, String>,
     /// The taints that these pods tolerate, as in a pod.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "open_objects_schema")]
+    #[schemars(schema_with = "tolerations_schema")]
     pub tolerations: Vec<Map<String, Value>>,
     /// Where these pods prefer or must run, as in a pod.
     #[serde(skip_serializing_if = "Map::is_empty")]
@@ -44,7 +44,7 @@ pub struct CollectorSpec {
     pub affinity: Map<String, Value>,
     /// How these pods are spread over nodes and zones, as in a pod; a constraint without `labelSelector` means the pods of this capture.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "open_objects_schema")]
+    #[schemars(schema_with = "spread_schema")]
     pub topology_spread_constraints: Vec<Map<String, Value>>,
     /// Environment variables of the collector, such as `RUST_LOG`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -152,12 +152,59 @@ fn overlay_schema(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Returns the schema of a list of objects that Kubernetes checks when they are used.
-fn open_objects_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "array",
-        "items": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
-        "maxItems": 32,
-        "x-kubernetes-list-type": "atomic"
-    })
+/// Returns the schema of the list of tolerations: what Kubernetes checks of one by itself, so that it is said here and
+/// not where the set is made.
+///
+/// Source: `ValidateTolerations` in `pkg/apis/core/validation`, Kubernetes 1.36.
+fn tolerations_schema(_: &mut SchemaGenerator) -> Schema {
+    open_objects(&json!({
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": true,
+        "properties": {
+            "key": { "type": "string", "maxLength": 317, "description": "The key of the taint." },
+            "operator": {
+                "type": "string",
+                "enum": ["", "Equal", "Exists"],
+                "description": "How the value is compared; `Equal` where nothing is written."
+            },
+            "value": { "type": "string", "maxLength": 63, "description": "The value of the taint." },
+            "effect": {
+                "type": "string",
+                "enum": ["", "NoSchedule", "PreferNoSchedule", "NoExecute"],
+                "description": "The effect of the taint; every one where nothing is written."
+            },
+            "tolerationSeconds": { "type": "integer", "description": "For how long `NoExecute` is tolerated." }
+        }
+    }))
+}
+
+/// Returns the schema of the list of spread constraints, in the same way.
+///
+/// Source: `validateTopologySpreadConstraints` in `pkg/apis/core/validation`, Kubernetes 1.36.
+fn spread_schema(_: &mut SchemaGenerator) -> Schema {
+    open_objects(&json!({
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": true,
+        "properties": {
+            "maxSkew": { "type": "integer", "minimum": 1, "description": "By how many pods domains may differ." },
+            "minDomains": { "type": "integer", "minimum": 1, "description": "How many domains there are to be." },
+            "topologyKey": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 317,
+                "description": "The label of nodes that makes a domain."
+            },
+            "whenUnsatisfiable": {
+                "type": "string",
+                "enum": ["DoNotSchedule", "ScheduleAnyway"],
+                "description": "What becomes of a pod that cannot be spread."
+            }
+        },
+        "required": ["maxSkew", "topologyKey", "whenUnsatisfiable"]
+    }))
+}
+
+/// Returns the schema of a list of objects whose further fields Kubernetes checks when they are used.
+fn open_objects(items: &Value) -> Schema {
+    json_schema!({ "type": "array", "items": items, "maxItems": 32, "x-kubernetes-list-type": "atomic" })
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Number, Value};
 use serde_saphyr::Spanned;
 
 use super::fault::Fault;
+use super::rules;
 use super::validate::{ValidCapture, check};
 
 /// The group and version of the resource: what `apiVersion` must be.
@@ -27,7 +28,7 @@ pub fn parse(text: &str) -> Result<ValidCapture, Vec<Fault>> {
     let mut lines = BTreeMap::new();
     let object = document.into_json("", &mut lines);
     let mut faults = type_faults(&object)?;
-    match check(object) {
+    match check(object, rules::all()) {
         Ok(capture) if faults.is_empty() => return Ok(capture),
         Ok(_) => {}
         Err(mut others) => {

@@ -36,7 +36,7 @@ pub(super) const RECEIVER_RULES: &[Rule] = &[
               || (has(self.grpc.enabled) && !self.grpc.enabled) || (has(self.http.enabled) && !self.http.enabled) \
               || self.grpc.port != self.http.port",
         ),
-        message: "gRPC and HTTP cannot share a port: give one of them another, such as 4318",
+        message: "gRPC and HTTP cannot share a port: give each its own, such as 4317 for gRPC and 4318 for HTTP",
         reads: &["spec.receiver.grpc", "spec.receiver.http"],
         holds: |spec| {
             let (grpc, http) = (&spec.receiver.grpc, &spec.receiver.http);

@@ -14,6 +14,7 @@ use super::quantity::Quantity;
 use super::receiver_rules::RECEIVER_RULES;
 use super::storage::{AccessMode, DeletionPolicy, StorageSpec};
 use super::transitions::TRANSITIONS;
+use super::writing_rules::WRITING_RULES;
 
 /// What the API server checks of `metadata.name`; locally `ids::CaptureId` does.
 pub(super) const NAME_CEL: &str =
@@ -86,8 +87,13 @@ macro_rules! size_message {
 
 pub(super) use {size_cel, size_message};
 
-/// Returns the rules about one capture, in the order of the fields.
+/// Returns the rules about what somebody writes now, in the order of the fields.
 pub(super) fn all() -> impl Iterator<Item = &'static Rule> {
+    lasting().chain(WRITING_RULES)
+}
+
+/// Returns the rules that also bind what an earlier definition let in, in the order of the fields.
+pub(super) fn lasting() -> impl Iterator<Item = &'static Rule> {
     POD_RULES.iter().chain(RECEIVER_RULES).chain(RULES)
 }
 
@@ -182,6 +188,20 @@ const RULES: &[Rule] = &[
         reads: &["spec.storage.storageClassName"],
         holds: |spec| {
             spec.storage.storage_class_name.as_deref().is_none_or(|class| class.is_empty() || is_subdomain(class))
+        },
+    },
+    Rule {
+        at: "spec.storage",
+        field: ".accessModes",
+        cel: Some(
+            "!has(self.accessModes) || !self.accessModes.exists(m, m == 'ReadWriteOncePod') \
+              || size(self.accessModes) == 1",
+        ),
+        message: "`ReadWriteOncePod` excludes every other access mode: write it alone, or remove it",
+        reads: &["spec.storage.accessModes"],
+        holds: |spec| {
+            let modes = spec.storage.access_modes.as_deref().unwrap_or_default();
+            !modes.contains(&AccessMode::ReadWriteOncePod) || modes.len() == 1
         },
     },
     Rule {

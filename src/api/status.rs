@@ -3,6 +3,8 @@
 //! Bounded by construction, below 8 KiB: never a list of chunks, texts cut to a length.
 //! As everywhere in the resource, doc comments of fields speak to users.
 
+use std::fmt;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -131,6 +133,29 @@ pub struct BundleStatus {
     pub size_bytes: i64,
     /// How many chunks it holds.
     pub chunks: i64,
+    /// With `spec.download.statusLink: Signed`, what opens the bundle to everybody who can read this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "LinkStatus")]
+    pub link: Option<LinkStatus>,
+}
+
+/// A signed link to the bundle. Its address is the secret, so it is not shown for debugging.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct LinkStatus {
+    /// Which link it is, as lists of links show it.
+    pub id: String,
+    /// The address of its page; the bundle is there under `/bundle.tar`.
+    pub url: String,
+    /// When it ends, in RFC 3339; another one takes its place long before.
+    pub expiration_time: String,
+}
+
+impl fmt::Debug for LinkStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, url: _, expiration_time } = self;
+        f.debug_struct("LinkStatus").field("id", id).field("expiration_time", expiration_time).finish_non_exhaustive()
+    }
 }
 
 /// Returns the schema of the conditions: a list map by type, with what Kubernetes asks of each.

@@ -17,7 +17,7 @@ pub struct StorageSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(min = 1, max = 253))]
     pub claim_name: Option<String>,
-    /// The directory within the claim `claimName`; without it, its root.
+    /// The directory within the claim `claimName`, such as `captures/checkout`; without it, its root.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(min = 1, max = 1024))]
     pub sub_path: Option<String>,
@@ -29,12 +29,21 @@ pub struct StorageSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "access_modes_schema")]
     pub access_modes: Option<Vec<AccessMode>>,
-    /// The size of the claim that is made, such as `2Gi`; it may grow later, never shrink.
+    /// The size of the claim that is made, such as `2Gi`. It may grow later; a claim is never made smaller.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "quantity::schema")]
     pub size: Option<Quantity>,
     /// What becomes of a claim that was made here when the capture is deleted.
     pub deletion_policy: DeletionPolicy,
+}
+
+impl StorageSpec {
+    /// Returns the names that lead to the directory within the claim, none for its root, however it is written:
+    /// `a`, `./a`, `a/` and `a//.` are one directory.
+    pub fn directory(&self) -> Vec<&str> {
+        let path = self.sub_path.as_deref().unwrap_or_default();
+        path.split('/').filter(|name| !name.is_empty() && *name != ".").collect()
+    }
 }
 
 /// Who may mount a volume, in the words of Kubernetes.

@@ -13,6 +13,10 @@ pub(super) struct Transition {
 }
 
 /// The rules about changes of `spec.storage`: a volume cannot be exchanged below a running capture.
+///
+/// None is about the size. A claim that may not grow would leave no way back from a larger one, and what a claim has
+/// does not stand in the object: the operator compares with the claim itself, never shrinks it, and says so in a
+/// condition.
 pub(super) const TRANSITIONS: &[Transition] = &[
     Transition {
         field: ".claimName",
@@ -36,12 +40,5 @@ pub(super) const TRANSITIONS: &[Transition] = &[
         cel: "has(self.accessModes) == has(oldSelf.accessModes) \
               && (!has(self.accessModes) || self.accessModes == oldSelf.accessModes)",
         message: "the access modes cannot change: create another capture with the other modes",
-    },
-    Transition {
-        field: ".size",
-        cel: "!has(oldSelf.size) || (has(self.size) \
-              && (!isQuantity(string(self.size)) || !isQuantity(string(oldSelf.size)) \
-              || quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0))",
-        message: "a volume can grow but not shrink: keep the size, or write a larger one",
     },
 ];

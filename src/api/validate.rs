@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::capture::{Compression, Durability, State, TraceCapture, TraceCaptureSpec};
 use super::fault::Fault;
 use super::read::{API_VERSION, KIND};
-use super::rules::{self, NAME_MESSAGE};
+use super::rules::{self, NAME_MESSAGE, Rule};
 use super::schema::{self, Findings};
 use crate::clock::Timestamp;
 use crate::ids::CaptureId;
@@ -148,25 +148,31 @@ impl ValidCapture {
         if self.spec.storage != defaults.storage {
             paths.push("spec.storage");
         }
+        if self.spec.download.status_link != defaults.download.status_link {
+            paths.push("spec.download.statusLink");
+        }
         paths
     }
 }
 
 /// Checks a capture against the schema and the rules of its resource definition.
 ///
+/// What an earlier definition let in, and what works all the same, is no fault here: only
+/// [`parse`](super::parse), which reads what somebody writes now, holds it against its author.
+///
 /// # Errors
 /// Every fault at once, in the order of the fields.
 pub fn validate(capture: &TraceCapture) -> Result<ValidCapture, Vec<Fault>> {
     let value = serde_json::to_value(capture)
         .map_err(|error| vec![Fault::new("", format!("cannot be written as JSON: {error}"))])?;
-    check(value)
+    check(value, rules::lasting())
 }
 
-/// Checks a capture that is JSON still, so that faults of form and faults against rules come together.
+/// Checks a capture that is JSON still, so that faults of form and faults against `rules` come together.
 ///
 /// # Errors
 /// Every fault at once, in the order of the fields.
-pub(super) fn check(object: Value) -> Result<ValidCapture, Vec<Fault>> {
+pub(super) fn check(object: Value, rules: impl Iterator<Item = &'static Rule>) -> Result<ValidCapture, Vec<Fault>> {
     let mut findings = Findings::default();
     let kept = schema::check(&schema::OBJECT, object, "", &mut findings);
     let Findings { mut faults, mut unreadable } = findings;
@@ -182,7 +188,7 @@ pub(super) fn check(object: Value) -> Result<ValidCapture, Vec<Fault>> {
         None => return Err(faults),
     };
     let id = check_names(&capture, &mut faults);
-    for rule in rules::all() {
+    for rule in rules {
         let is_readable = |path: &&str| !unreadable.iter().any(|hidden| overlap(hidden, path));
         if rule.reads.iter().all(is_readable) && !(rule.holds)(&capture.spec) {
             faults.push(Fault::new(rule.path(), rule.message));

@@ -19,10 +19,8 @@ use super::problem::Problem;
 use super::proxy;
 use super::reviews::{Identity, Permission, Stranger};
 use super::route::{Resource, Route};
+use crate::api::access::{self, TOKEN_HEADER};
 use crate::ids::CaptureId;
-
-/// The header that carries a token where `Authorization` does not arrive: the API server's service proxy drops it.
-pub const TOKEN_HEADER: &str = "x-tracecapture-token";
 
 /// Namespaces that are asked about one by one, for who may not list all of them.
 const MAX_NAMESPACES: usize = 200;
@@ -217,7 +215,7 @@ fn show(known: &Known) -> Value {
         "namespace": id.namespace(),
         "name": id.name(),
         "state": known.state,
-        "bundle": format!("/api/v1/captures/{id}/bundle.tar"),
+        "bundle": access::bundle_path(id),
     })
 }
 

@@ -17,11 +17,11 @@ use super::audit::Access;
 use super::body::GatewayBody;
 use super::door::{Asked, json_response};
 use super::problem::Problem;
-use super::records::Record;
 use super::reviews::Identity;
 use super::route::permission;
-use crate::api::link::{Link, LinkId, LinkScope, MAX_SERVICE_LEN};
+use crate::api::link::{LinkId, LinkScope, MAX_SERVICE_LEN};
 use crate::ids::{CaptureId, TraceId};
+use crate::installation::link_records::Record;
 
 /// Bytes of a request for a link.
 const BODY_LIMIT: usize = 16 << 10;
@@ -115,25 +115,14 @@ impl App {
         access.filters = wanted.scope.names();
         let max = self.options.max_link_ttl.as_secs();
         let ttl = wanted.ttl_seconds.unwrap_or(DEFAULT_TTL).min(max);
-        let created = self.clock.now().truncated_to_millis();
-        let expires_second = created.as_unix_nanos() / 1_000_000_000 + ttl;
-        let expires = crate::clock::Timestamp::from_unix_nanos(expires_second.saturating_mul(1_000_000_000));
         let no_random = |_| Problem::unavailable("NoRandom", "the system gives no random numbers: try again later");
         let id = LinkId::draw().map_err(no_random)?;
-        let record = Record {
-            capture: capture.to_string(),
-            uid: known.uid.clone(),
-            created_by: who.name().to_owned(),
-            created,
-            expires,
-            scope: wanted.scope.clone(),
-            revoked: false,
-            pin: None,
-        };
+        let of = (&*capture.to_string(), &*known.uid);
+        let record = Record::new(of, who.name(), wanted.scope, self.clock.now(), Duration::from_secs(ttl));
         self.records.add(id, &record).await?;
-        let link = Link { id, uid: known.uid, scope: wanted.scope, expires: expires_second };
-        let signed = self.link_keys.load().sign(&link).ok_or_else(Problem::not_found)?;
-        let path = format!("/l/{}", signed.expose());
+        let signed = self.link_keys.load().sign(&record.link(id));
+        let path = signed.expose_path();
+        let expires = record.expires;
         let url = self.options.public_url.as_ref().map(|base| format!("{base}{path}"));
         info!(link = id.prefix(), %capture, by = who.name(), %expires, "made a link");
         let mut answer = show(id, &record);
@@ -221,5 +210,6 @@ fn show(id: LinkId, record: &Record) -> Value {
         "expires": record.expires,
         "scope": record.scope,
         "revoked": record.revoked,
+        "inStatus": record.in_status,
     })
 }

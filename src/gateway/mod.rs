@@ -16,7 +16,6 @@ mod body;
 mod captures;
 mod door;
 mod keeper;
-mod link_keys;
 mod links;
 mod memo;
 mod opened;
@@ -36,9 +35,9 @@ mod throttle;
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::installation::link_keys::KeptKeys;
 use crate::telemetry::metrics::GatewayMetrics;
 
-pub use door::TOKEN_HEADER;
 pub use run::{Gateway, Parts};
 pub use server::Tls;
 
@@ -49,7 +48,7 @@ struct App {
     captures: Arc<captures::Captures>,
     reviews: reviews::Reviews,
     keepers: keeper::Keepers,
-    link_keys: link_keys::KeptKeys,
+    link_keys: KeptKeys,
     records: records::Records,
     streams: streams::Streams,
     metrics: GatewayMetrics,

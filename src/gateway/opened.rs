@@ -21,9 +21,11 @@ use super::keeper::Question;
 use super::page;
 use super::problem::Problem;
 use super::proxy;
-use super::records::{Pin, Record, revoked};
-use super::route::{Resource, scope_query};
+use super::records::revoked;
+use super::route::Resource;
+use crate::api::access::OPENED_PATH;
 use crate::api::link::{Link, Refused};
+use crate::installation::link_records::{Pin, Record};
 
 /// A link that holds.
 struct Opened {
@@ -56,7 +58,7 @@ impl App {
             about: known.size.filter(|_| record.scope.names().is_empty()),
             expires: record.expires,
             link: text,
-            url: self.base(asked.head.headers()).map(|base| format!("{base}/l/{text}/bundle.tar")),
+            url: self.base(asked.head.headers()).map(|base| format!("{base}{OPENED_PATH}{text}/bundle.tar")),
         };
         Ok(page::show(&shown))
     }
@@ -85,7 +87,8 @@ impl App {
         if pin.snapshot.is_none() {
             headers.clear();
         }
-        let query = scope_query(&link.scope, pin.snapshot.as_deref());
+        let query =
+            pin.snapshot.as_deref().map_or_else(|| link.scope.query(), |snapshot| link.scope.query_in(snapshot));
         let path = Resource::Bundle.path(&known.id);
         let question = Question { capture: &known.id, uid: &known.uid, method: &Method::GET, path, query, headers };
         let mut response = self.pass(question, place, access).await?;
@@ -130,7 +133,7 @@ impl App {
     ///
     /// Nothing is sent before the pin is recorded: bytes of a snapshot that nobody remembers could be gone on with wrongly.
     async fn pin(&self, link: &Link, known: &Known) -> Result<Result<Pin, Response<GatewayBody>>, Problem> {
-        let (path, query) = (Resource::Bundle.path(&known.id), scope_query(&link.scope, None));
+        let (path, query) = (Resource::Bundle.path(&known.id), link.scope.query());
         // One byte tells the snapshot and its length; where there is no snapshot the whole is announced, and not read.
         let headers = HeaderMap::from_iter([(RANGE, HeaderValue::from_static("bytes=0-0"))]);
         let question = Question { capture: &known.id, uid: &known.uid, method: &Method::GET, path, query, headers };

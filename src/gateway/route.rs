@@ -6,7 +6,7 @@ use http::Method;
 
 use super::problem::Problem;
 use super::reviews::Permission;
-use crate::api::link::LinkScope;
+use crate::api::access::{self, CAPTURES_PATH, LINKS_PATH, OPENED_PATH};
 use crate::archive::name::ChunkName;
 use crate::ids::{CaptureId, TraceId};
 
@@ -54,20 +54,20 @@ pub(super) enum Resource {
 impl Route {
     /// Reads a path; `None` for every path that names nothing.
     pub(super) fn parse(path: &str) -> Option<Self> {
-        if let Some(link) = path.strip_prefix("/l/") {
+        if let Some(link) = path.strip_prefix(OPENED_PATH) {
             return match link.split_once('/') {
                 None if !link.is_empty() => Some(Self::Page(link.to_owned())),
                 Some((link, "bundle.tar")) if !link.is_empty() => Some(Self::Opened(link.to_owned())),
                 _ => None,
             };
         }
-        if path == "/api/v1/captures" {
+        if path == CAPTURES_PATH {
             return Some(Self::Captures);
         }
-        if let Some(id) = path.strip_prefix("/api/v1/links/") {
+        if let Some(id) = path.strip_prefix(LINKS_PATH) {
             return prefix(id).map(Self::Link);
         }
-        let mut parts = path.strip_prefix("/api/v1/captures/")?.splitn(3, '/');
+        let mut parts = path.strip_prefix(CAPTURES_PATH)?.strip_prefix('/')?.splitn(3, '/');
         let capture = CaptureId::new(parts.next()?, parts.next()?).ok()?;
         let Some(rest) = parts.next() else { return Some(Self::Capture(capture, Resource::Summary)) };
         let resource = match (rest, rest.split_once('/')) {
@@ -112,10 +112,10 @@ impl Resource {
 
     /// Returns where a keeper has it.
     pub(super) fn path(&self, capture: &CaptureId) -> String {
-        let base = format!("/api/v1/captures/{capture}");
+        let base = access::capture_path(capture);
         match self {
             Self::Summary => base,
-            Self::Bundle => format!("{base}/bundle.tar"),
+            Self::Bundle => access::bundle_path(capture),
             Self::Manifest => format!("{base}/manifest"),
             Self::Chunks => format!("{base}/chunks"),
             Self::Chunk(chunk) => format!("{base}/chunks/{chunk}"),
@@ -175,23 +175,6 @@ impl Resource {
 pub(super) fn permission(capture: &CaptureId, verb: &'static str, subresource: &'static str) -> Permission {
     let (namespace, name) = (Some(capture.namespace().to_owned()), Some(capture.name().to_owned()));
     Permission { verb, subresource, namespace, name }
-}
-
-/// Returns a scope as the query of a bundle.
-pub(super) fn scope_query(scope: &LinkScope, snapshot: Option<&str>) -> String {
-    let LinkScope { since, until, service, trace_id } = scope;
-    let fields = [
-        ("since", since.map(|time| time.to_string())),
-        ("until", until.map(|time| time.to_string())),
-        ("service", service.clone()),
-        ("traceId", trace_id.clone()),
-        ("snapshot", snapshot.map(ToOwned::to_owned)),
-    ];
-    let pairs = fields.into_iter().filter_map(|(name, value)| {
-        let value = value?;
-        Some(format!("{name}={}", percent_encoding::utf8_percent_encode(&value, percent_encoding::NON_ALPHANUMERIC)))
-    });
-    pairs.collect::<Vec<_>>().join("&")
 }
 
 /// Reads the beginning of a link's id.
@@ -266,7 +249,5 @@ mod tests {
             assert!(get(resource, query).is_err(), "{query}");
         }
         assert!(Resource::Chunks.query(&Method::DELETE, "before=1").is_ok());
-        let scope = LinkScope { service: Some("a&b=c".to_owned()), ..LinkScope::default() };
-        assert_eq!(scope_query(&scope, Some("x_y")), "service=a%26b%3Dc&snapshot=x%5Fy");
     }
 }

@@ -1,4 +1,4 @@
-//! What the roles of one installation have in common: its key, its captures, the way to the API server and to the pods.
+//! What the roles of one installation have in common: its keys, the record of its links, its captures, the way to the API server and to the pods.
 //!
 //! It knows kube's client and decides nothing: what is done with what is read here is the roles' own.
 
@@ -6,6 +6,8 @@ pub mod answer;
 pub mod collector_url;
 pub mod deadline;
 pub mod keys;
+pub mod link_keys;
+pub mod link_records;
 
 /// Whose captures an installation looks after.
 #[derive(Debug, Clone, PartialEq, Eq)]

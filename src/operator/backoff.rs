@@ -36,7 +36,7 @@ impl Backoff {
 /// Returns the wait after this many failures in a row: doubled each time, and between half and all of it.
 ///
 /// The share is drawn from the UID, so that captures that failed together do not come back together.
-fn delay(uid: &str, failures: u32) -> Duration {
+pub(super) fn delay(uid: &str, failures: u32) -> Duration {
     let whole = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(MAX_DOUBLINGS)).min(LONGEST);
     let mut hasher = DefaultHasher::new();
     (uid, failures).hash(&mut hasher);

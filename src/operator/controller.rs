@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -17,16 +17,14 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::backoff::{Backoff, LONGEST};
-use super::error::{Retry, VisitError, status};
+use super::error::{Retry, VisitError, status, told};
 use super::index::{Effects, Index, Source};
 use super::ledger::Ledger;
 use super::queue::Queue;
-use super::reconcile::{Context, Ended, Errand, Outcome, visit};
-use super::teardown;
+use super::reconcile::{Context, Ended, Errand, Next, Outcome, visit};
 use super::watches::{self, Change, Changes};
 use crate::ids::CaptureId;
 use crate::shutdown::Shutdown;
-use crate::telemetry::chain;
 use crate::telemetry::metrics::{KindLabel, OperatorMetrics};
 
 /// How long an event waits for others of the same capture: the dozen that one visit causes come together.
@@ -41,8 +39,8 @@ const FORBIDDEN_FOR: Duration = Duration::from_mins(2);
 /// What others may know of the loop.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
-    /// Whether every watch has told what is there, or failed to.
-    pub(super) is_synced: AtomicBool,
+    /// Whether the captures are known, and every other watch has told what is there, or failed to.
+    pub(super) is_synced: watch::Sender<bool>,
     /// When the loop went round last, in seconds of the process's monotonic clock.
     pub(super) beat_seconds: AtomicU64,
 }
@@ -50,7 +48,6 @@ pub(super) struct Pulse {
 /// The loop and what it owns.
 pub(super) struct Controller {
     context: Arc<Context>,
-    metrics: OperatorMetrics,
     leading: watch::Receiver<bool>,
     pulse: Arc<Pulse>,
     index: Index,
@@ -66,16 +63,10 @@ pub(super) struct Controller {
 
 impl Controller {
     /// Makes a loop that has seen nothing yet.
-    pub(super) fn new(
-        context: Context,
-        metrics: OperatorMetrics,
-        leading: watch::Receiver<bool>,
-        pulse: Arc<Pulse>,
-    ) -> Self {
+    pub(super) fn new(context: Context, leading: watch::Receiver<bool>, pulse: Arc<Pulse>) -> Self {
         let unheard = watches::sources(&context.options.watched);
         Self {
             context: Arc::new(context),
-            metrics,
             leading,
             pulse,
             index: Index::default(),
@@ -106,6 +97,10 @@ impl Controller {
         }
     }
 
+    fn metrics(&self) -> &OperatorMetrics {
+        &self.context.metrics
+    }
+
     fn may_visit(&self) -> bool {
         *self.leading.borrow() && self.unheard.is_empty() && self.queue.active() < self.limit()
     }
@@ -128,8 +123,8 @@ impl Controller {
             };
             self.visits.push(Box::pin(visit(Arc::clone(&self.context), errand)));
         }
-        self.metrics.queue_depth.set(count(self.queue.depth(now)));
-        self.metrics.active.set(count(self.queue.active()));
+        self.metrics().queue_depth.set(count(self.queue.depth(now)));
+        self.metrics().active.set(count(self.queue.active()));
     }
 
     fn take_in(&mut self, change: Change) {
@@ -146,7 +141,7 @@ impl Controller {
                 return;
             }
         };
-        self.metrics.beat(source.kind(), now);
+        self.metrics().beat(source.kind(), now);
         if is_complete {
             self.hear(source);
         }
@@ -158,25 +153,25 @@ impl Controller {
             self.backoff.forget(&uid);
             self.ledgers.remove(&id);
             self.queue.forget(&id);
-            self.metrics.forget(id.namespace(), id.name());
+            self.metrics().forget(id.namespace(), id.name());
         }
         for id in effects.visit {
             self.queue.push(&id, now + SETTLE);
         }
-        self.metrics.captures.set(count(self.index.captures().count()));
+        self.metrics().captures.set(count(self.index.captures().count()));
     }
 
     /// Takes note of a stream that has told all there is, or that cannot.
     fn hear(&mut self, source: Source) {
         self.unheard.retain(|unheard| *unheard != source);
-        self.pulse.is_synced.store(self.unheard.is_empty(), Ordering::Relaxed);
+        self.pulse.is_synced.send_replace(self.unheard.is_empty());
     }
 
     /// Takes note of a stream that failed; it begins again by itself.
     fn stumble(&mut self, source: Source, error: &watcher::Error) {
         let now = self.context.clock.monotonic();
-        self.metrics.watch_errors.get_or_create(&KindLabel { kind: source.kind() }).inc();
-        let text = chain(error);
+        self.metrics().watch_errors.get_or_create(&KindLabel { kind: source.kind() }).inc();
+        let text = watches::told(error);
         warn!(kind = source.kind(), error = text, "a watch failed and begins again");
         // Children that cannot be watched must not keep the captures from being visited.
         if source.children.is_some() {
@@ -203,8 +198,8 @@ impl Controller {
         let Outcome { id, span, ledger, took, ended } = outcome;
         let _within = span.enter();
         let now = self.context.clock.monotonic();
-        self.metrics.visits.inc();
-        self.metrics.visit_seconds.observe(took.as_secs_f64());
+        self.metrics().visits.inc();
+        self.metrics().visit_seconds.observe(took.as_secs_f64());
         let Some(uid) = self.index.uid(&id).map(str::to_owned) else {
             self.queue.done(&id, None);
             self.queue.forget(&id);
@@ -214,37 +209,46 @@ impl Controller {
         match ended {
             Ok(ended) => {
                 self.backoff.forget(&uid);
-                let seconds = self.context.clock.now().as_unix_nanos() / 1_000_000_000;
-                self.metrics.succeeded(id.namespace(), id.name(), seconds);
-                let wait = match ended {
-                    Ended::Done => Some(self.context.options.revisit),
-                    Ended::LookAgain => Some(teardown::LOOK_AGAIN),
-                    // The watch is about to say so.
-                    Ended::Gone => None,
-                };
-                self.queue.done(&id, wait.map(|wait| now + wait));
+                if !matches!(ended, Ended::Unapplied(_)) {
+                    let seconds = self.context.clock.now().as_unix_nanos() / 1_000_000_000;
+                    self.metrics().succeeded(id.namespace(), id.name(), seconds);
+                }
+                self.queue.done(&id, self.wait(ended).map(|wait| now + wait));
             }
             Err(error) => self.put_off(&id, &uid, &error, now),
         }
     }
 
-    /// Puts a capture off whose visit failed.
+    /// Returns how long the next visit waits after one that ended well; `None` where there is none.
+    fn wait(&self, ended: Ended) -> Option<Duration> {
+        let always = self.context.options.revisit;
+        match ended {
+            Ended::Done(next) | Ended::Unapplied(next) => Some(match next {
+                Next::AsAlways => always,
+                Next::Within(wait) => wait.min(always),
+            }),
+            // The watch is about to say so.
+            Ended::Gone => None,
+        }
+    }
+
+    /// Puts a capture off whose visit failed: it could not be looked at, or its status could not be published.
     fn put_off(&mut self, id: &CaptureId, uid: &str, error: &VisitError, now: Duration) {
         let reason = error.reason();
-        self.metrics.failed(reason);
+        self.metrics().failed(reason);
         let wait = match error.retry() {
             // Somebody may also change what no watch shows, such as a permission.
             Retry::AfterChange => LONGEST,
             Retry::Soon(asked) => self.backoff.failed(uid).max(asked.unwrap_or_default()),
         };
-        warn!(capture = %id, error = chain(error), reason, again_in_seconds = wait.as_secs(), "a visit failed");
+        warn!(capture = %id, error = told(error), reason, again_in_seconds = wait.as_secs(), "a visit failed");
         self.queue.failed(id, now + wait);
     }
 
     /// Takes up visits, or drops them, as leadership comes and goes.
     fn change_sides(&mut self) {
         let leads = *self.leading.borrow_and_update();
-        self.metrics.leader.set(i64::from(leads));
+        self.metrics().leader.set(i64::from(leads));
         // Whoever leads now may write already: what runs here ends at once, in the middle.
         self.visits = FuturesUnordered::new();
         self.queue = Queue::default();

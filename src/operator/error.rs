@@ -5,7 +5,8 @@ use std::time::Duration;
 use kube::core::Status;
 use thiserror::Error;
 
-pub(super) use crate::installation::answer::{optional, status};
+pub(super) use crate::installation::answer::{optional, status, told};
+use crate::units::ByteSize;
 
 /// What a visit attempted in vain.
 #[derive(Debug, Error)]
@@ -15,6 +16,19 @@ pub(super) enum VisitError {
     Api {
         /// What was attempted and on what, such as `apply StatefulSet shop/checkout-collector`.
         attempt: String,
+        /// What came of it.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The claim does not become larger.
+    #[error("cannot grow {claim} from {has} to {wanted}")]
+    Grow {
+        /// The claim.
+        claim: String,
+        /// What it asks for already.
+        has: ByteSize,
+        /// What it was to ask for.
+        wanted: ByteSize,
         /// What came of it.
         #[source]
         source: Box<kube::Error>,
@@ -29,8 +43,16 @@ pub(super) enum VisitError {
     #[error("waiting for {0} to be deleted, so that it can be made anew")]
     BeingReplaced(String),
     /// An object of that name exists and belongs to somebody else.
-    #[error("cannot make {0}: an object of that name exists and is not of this capture; rename or delete it")]
+    #[error("cannot make {0}: an object of that name exists and is not of this capture")]
     Taken(String),
+    /// Pods would run under something, or mount something, that belongs to somebody else.
+    #[error("{set} is neither made nor changed while its pods would use {needed} of somebody else")]
+    Withheld {
+        /// The set.
+        set: String,
+        /// What its pods would use.
+        needed: String,
+    },
 }
 
 /// What can be hoped for from another visit.
@@ -52,9 +74,19 @@ impl VisitError {
     /// Returns the answer of the API server, where it gave one.
     pub(super) fn status(&self) -> Option<&Status> {
         match self {
-            Self::Api { source, .. } => status(source),
+            Self::Api { source, .. } | Self::Grow { source, .. } => status(source),
             _ => None,
         }
+    }
+
+    /// Tells whether an object of that name belongs to somebody else.
+    pub(super) fn is_of_others(&self) -> bool {
+        matches!(self, Self::Taken(_) | Self::BeingReplaced(_))
+    }
+
+    /// Tells whether finding it out again takes no write: then nothing is won by waiting.
+    pub(super) fn is_a_look(&self) -> bool {
+        self.is_of_others()
     }
 
     /// Returns the kind of failure, for metrics and events: a closed list of words.
@@ -64,7 +96,8 @@ impl VisitError {
             Self::TimedOut(_) => "TimedOut",
             Self::BeingReplaced(_) => "BeingReplaced",
             Self::Taken(_) => "Taken",
-            Self::Api { source, .. } => match status(source) {
+            Self::Withheld { .. } => "Withheld",
+            Self::Api { source, .. } | Self::Grow { source, .. } => match status(source) {
                 None => "Unreachable",
                 Some(status) if is_terminating(status) => "Terminating",
                 Some(status) if lacks_permission(status) => "Forbidden",
@@ -86,7 +119,7 @@ impl VisitError {
     /// Tells what can be hoped for from another visit.
     pub(super) fn retry(&self) -> Retry {
         match (self.reason(), self.status()) {
-            ("Forbidden" | "Refused" | "Encode" | "Taken", _) => Retry::AfterChange,
+            ("Forbidden" | "Refused" | "Encode" | "Taken" | "Withheld", _) => Retry::AfterChange,
             (_, Some(status)) => {
                 let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
                 Retry::Soon((seconds > 0).then(|| Duration::from_secs(u64::from(seconds))))

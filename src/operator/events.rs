@@ -11,7 +11,7 @@ use tracing::debug;
 use super::status::Transition;
 use crate::api::API_VERSION;
 use crate::ids::CaptureId;
-use crate::telemetry::chain;
+use crate::installation::answer::told;
 
 /// Who publishes, as events name it.
 const REPORTER: &str = "tracecapture-operator";
@@ -48,7 +48,7 @@ impl Announcer {
             ..ObjectReference::default()
         };
         if let Err(error) = self.recorder.publish(&event, &reference).await {
-            debug!(capture = %id, error = chain(&error), "cannot publish an event");
+            debug!(capture = %id, error = told(&error), "cannot publish an event");
         }
     }
 }

@@ -68,7 +68,17 @@ struct Known {
 #[derive(Debug, PartialEq, Eq)]
 struct Place {
     claim: String,
-    directory: String,
+    /// The names that lead to it; none for the root.
+    directory: Vec<String>,
+}
+
+impl Place {
+    /// Tells whether both are one directory, or one holds the other.
+    fn overlaps(&self, other: &Self) -> bool {
+        // The shorter of the two decides.
+        let is_shared = self.directory.iter().zip(&other.directory).all(|(mine, theirs)| mine == theirs);
+        self.claim == other.claim && is_shared
+    }
 }
 
 /// A child and the stream that tells of it.
@@ -169,12 +179,18 @@ impl Index {
         children.map(|(name, listed)| (name.clone(), listed.seen.clone())).collect()
     }
 
-    /// Returns the captures on the same directory of the same claim that were created earlier, in order.
+    /// Returns the captures created earlier on the same directory of the same claim, or on one that holds it or lies
+    /// within it, in order.
     pub(super) fn sharers(&self, id: &CaptureId) -> Vec<CaptureId> {
-        let Some(mine) = self.captures.get(id).filter(|known| known.place.is_some()) else { return Vec::new() };
+        let known = self.captures.get(id);
+        let Some((mine, place)) = known.and_then(|known| Some((known, known.place.as_ref()?))) else {
+            return Vec::new();
+        };
         let rank = |id: &CaptureId, known: &Known| (known.created.clone(), id.name().to_owned());
         let is_earlier = |(other, known): &(&CaptureId, &Known)| {
-            other.namespace() == id.namespace() && known.place == mine.place && rank(other, known) < rank(id, mine)
+            other.namespace() == id.namespace()
+                && known.place.as_ref().is_some_and(|theirs| theirs.overlaps(place))
+                && rank(other, known) < rank(id, mine)
         };
         let mut sharers: Vec<CaptureId> = self.captures.iter().filter(is_earlier).map(|(id, _)| id.clone()).collect();
         sharers.sort();
@@ -211,7 +227,9 @@ impl Index {
     fn remove(&mut self, id: &CaptureId, effects: &mut Effects) {
         if let Some(known) = self.captures.remove(id) {
             // Who shared its claim may have it now.
-            let waits = |(_, other): &(&CaptureId, &Known)| other.place.is_some() && other.place == known.place;
+            let waits = |(_, other): &(&CaptureId, &Known)| {
+                other.place.as_ref().zip(known.place.as_ref()).is_some_and(|(other, gone)| other.overlaps(gone))
+            };
             effects.visit.extend(self.captures.iter().filter(waits).map(|(id, _)| id.clone()));
             effects.gone.push((id.clone(), known.uid));
         }
@@ -256,7 +274,7 @@ fn owner(kind: Kind, meta: &ObjectMeta) -> Option<(CaptureId, ChildName)> {
 /// Returns where a capture keeps its chunks.
 fn place(id: &CaptureId, capture: &TraceCapture) -> Place {
     let storage = &capture.spec.storage;
-    let directory = storage.sub_path.as_deref().unwrap_or_default().trim_matches('/').to_owned();
+    let directory = storage.directory().into_iter().map(str::to_owned).collect();
     let claim = storage.claim_name.clone().unwrap_or_else(|| ChildNames::of(id).claim());
     Place { claim, directory }
 }

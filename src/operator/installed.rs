@@ -35,6 +35,9 @@ pub(super) enum InstalledError {
         /// Some of what it does not know.
         fields: String,
     },
+    /// Captures cannot be listed. A retry helps once the right is granted.
+    #[error("cannot list TraceCapture objects {0}")]
+    List(String, #[source] Box<kube::Error>),
     /// It cannot be read. A retry may help.
     #[error("cannot read the definition `{0}`")]
     Read(String, #[source] Box<kube::Error>),
@@ -77,7 +80,10 @@ async fn is_served(client: &Client, watched: &Watched, name: String) -> Result<(
     match optional(api.list(&ListParams::default().limit(1)).await) {
         Ok(Some(_)) => Ok(()),
         Ok(None) => Err(InstalledError::Absent(name)),
-        Err(error) => Err(InstalledError::Read(name, Box::new(error))),
+        Err(error) => {
+            let place = namespace.map_or("in every namespace".to_owned(), |namespace| format!("in `{namespace}`"));
+            Err(InstalledError::List(place, Box::new(error)))
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::error::optional;
+use super::error::{optional, told};
 use crate::clock::Clock;
 use crate::shutdown::Shutdown;
 
@@ -32,8 +32,11 @@ const DURATION: Duration = Duration::from_mins(1);
 /// How long a leader that cannot renew goes on leading.
 const RENEW_DEADLINE: Duration = Duration::from_secs(40);
 
-/// How often a leader renews, and others look.
+/// How often a leader renews, and how soon one that lost the lease, or was never answered, looks again.
 const RETRY: Duration = Duration::from_secs(15);
+
+/// How often others look: a leader that ends gives the lease back, and captures are not to wait for its successor.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// How soon a leader that failed to renew tries again.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(3);
@@ -87,6 +90,8 @@ pub(super) struct Candidate {
     observed: Option<Observed>,
     /// When the renewal began that succeeded last; `None` while not leading.
     renewed: Option<Duration>,
+    /// Whether the last attempt to renew failed: the first of a row is told.
+    is_failing: bool,
 }
 
 impl Candidate {
@@ -99,11 +104,16 @@ impl Candidate {
     ) -> (Self, watch::Receiver<bool>) {
         let (leading, receiver) = watch::channel(false);
         let api = Api::namespaced(client, namespace);
-        (Self { api, identity, clock, leading, observed: None, renewed: None }, receiver)
+        (Self { api, identity, clock, leading, observed: None, renewed: None, is_failing: false }, receiver)
     }
 
-    /// Takes part until the stage stops, then releases the lease.
-    pub(super) async fn run(mut self, shutdown: Shutdown) {
+    /// Takes part once `is_able` says that this process can do the work, until the stage stops; then releases the lease.
+    pub(super) async fn run(mut self, mut is_able: watch::Receiver<bool>, shutdown: Shutdown) {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            // Without a sender nobody is left who could do the work.
+            able = is_able.wait_for(|able| *able) => if able.is_err() { return },
+        }
         loop {
             let wait = tokio::select! {
                 () = shutdown.requested() => break,
@@ -126,27 +136,41 @@ impl Candidate {
         match attempt {
             Ok(Ok(true)) => {
                 self.renewed = Some(began);
+                self.is_failing = false;
                 self.tell(true);
                 return RETRY;
             }
             Ok(Ok(false)) => {
                 self.renewed = None;
+                self.is_failing = false;
                 self.tell(false);
-                return RETRY;
+                return LOOK;
             }
-            Ok(Err(error)) => debug!(%error, "cannot renew the lease"),
-            Err(_) => debug!("renewing the lease takes too long"),
+            Ok(Err(error)) => self.stumble(&told(&error)),
+            Err(_) => self.stumble("the API server does not answer"),
         }
         // What the server has is not known after a failure: it is read again before the next write.
         let Some(renewed) = self.renewed else { return RETRY };
         let left = (renewed + RENEW_DEADLINE).saturating_sub(now);
         if left.is_zero() {
-            warn!("the lease could not be renewed in time");
+            warn!(
+                identity = self.identity,
+                "the lease could not be renewed in time: captures are not visited until it can"
+            );
             self.renewed = None;
             self.tell(false);
             return RETRY_AFTER_FAILURE;
         }
         RETRY_AFTER_FAILURE.min(left)
+    }
+
+    /// Tells the first of several failures in a row.
+    fn stumble(&mut self, error: &str) {
+        if std::mem::replace(&mut self.is_failing, true) {
+            debug!(error, "cannot read or renew the lease");
+        } else {
+            warn!(error, leads = self.renewed.is_some(), "cannot read or renew the lease, trying again");
+        }
     }
 
     /// Reads the lease and writes what has to be written; returns whether it is ours.
@@ -229,7 +253,9 @@ impl Candidate {
         });
         match released.await {
             Ok(Ok(())) => info!("released the lease"),
-            Ok(Err(error)) => warn!(%error, "cannot release the lease; another replica waits for its end"),
+            Ok(Err(error)) => {
+                warn!(error = told(&error), "cannot release the lease; another replica waits for its end");
+            }
             Err(_) => warn!("releasing the lease takes too long; another replica waits for its end"),
         }
     }

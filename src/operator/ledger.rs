@@ -10,7 +10,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
+use super::contest::Contest;
 use super::kinds::Kind;
+use super::tries::Refusals;
+use crate::api::names::INSTALLATION_ANNOTATION;
 
 /// Names an object of one capture; its namespace is the capture's.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +35,15 @@ pub(super) struct Seen {
     pub(super) mark: Mark,
     /// Whether it is there; what was deleted is remembered, because its deletion may be news still.
     pub(super) is_present: bool,
+    /// The installation that wrote it last, where it says so.
+    pub(super) installation: Option<String>,
+}
+
+/// What would differ of an object that is seen, if somebody changed what we apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct State {
+    fingerprint: u64,
+    is_present: bool,
 }
 
 /// The state of an object at one moment.
@@ -50,8 +62,16 @@ pub(super) struct Applied {
     mark: Mark,
 }
 
-/// What was applied of one capture.
-pub(super) type Ledger = BTreeMap<ChildName, Applied>;
+/// What a visit takes along from the ones before.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// What was applied.
+    pub(super) applied: BTreeMap<ChildName, Applied>,
+    /// What was attempted in vain.
+    pub(super) refusals: Refusals,
+    /// Which other installation writes the same objects.
+    pub(super) contest: Option<Contest>,
+}
 
 impl Mark {
     /// Reads the state of an object.
@@ -86,7 +106,13 @@ impl Seen {
             owners: meta.owner_references.iter().flatten().map(|owner| owner.uid.clone()).collect(),
             mark: Mark::of(kind, meta),
             is_present: true,
+            installation: meta.annotations.as_ref().and_then(|notes| notes.get(INSTALLATION_ANNOTATION)).cloned(),
         }
+    }
+
+    /// Returns what counts as a change of it.
+    pub(super) fn state(&self) -> State {
+        State { fingerprint: self.mark.fingerprint, is_present: self.is_present }
     }
 
     /// Marks it as deleted, by an event or because a new list does not have it.
@@ -121,8 +147,14 @@ pub(super) fn is_due(object: &Value, applied: Option<&Applied>, seen: Option<&Se
     }
 }
 
+/// Returns the installation that wrote an object after we applied it, where it says so.
+pub(super) fn overwritten_by<'s>(applied: &Applied, seen: &'s Seen) -> Option<&'s str> {
+    let is_news = seen.is_present && !seen.mark.is_not_after(applied.mark);
+    seen.installation.as_deref().filter(|_| is_news)
+}
+
 /// Returns a digest of an object, whose maps are sorted.
-fn digest(object: &Value) -> u64 {
+pub(super) fn digest(object: &Value) -> u64 {
     let mut hasher = DefaultHasher::new();
     object.to_string().hash(&mut hasher);
     hasher.finish()

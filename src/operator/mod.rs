@@ -10,11 +10,14 @@
 //! - Losing leadership pauses visits, never the data path.
 
 mod apply;
+mod attempts;
 mod backoff;
 pub mod build;
+mod contest;
 mod controller;
 mod error;
 mod events;
+mod failures;
 mod index;
 mod installed;
 mod kinds;
@@ -23,13 +26,17 @@ mod ledger;
 mod observe;
 pub mod observed;
 pub mod options;
+mod ports;
 mod publish;
 mod queue;
 mod reconcile;
 pub mod reports;
 mod run;
 pub mod status;
+mod status_link;
+mod subject;
 mod teardown;
+mod tries;
 mod watches;
 
 pub use lease::LEASE_NAME;

@@ -13,7 +13,7 @@ pub struct Observed {
     pub claim: Option<PersistentVolumeClaim>,
     /// The storage class of a claim that is made here.
     pub storage_class: StorageClassSeen,
-    /// Other captures on the same claim and directory that were created earlier: they keep it.
+    /// Other captures on the same directory of the claim, or one around or within it, that were created earlier: they keep it.
     pub sharers: Vec<CaptureId>,
     /// The collector's set.
     pub stateful_set: Option<StatefulSet>,

@@ -23,7 +23,9 @@ pub struct Options {
     pub identity: String,
     /// Where a collector pod's HTTP API is reached: `{pod}`, `{service}`, `{namespace}` and `{ordinal}` are replaced.
     pub collector_url: String,
-    /// How often a capture is visited without a reason: the figures in its status are at most this old.
+    /// The longest life of a link, as the gateway has it.
+    pub max_link_ttl: Duration,
+    /// How often a capture is visited without a reason, and its status derived anew.
     pub revisit: Duration,
     /// How many captures are visited at a time.
     pub concurrency: u16,

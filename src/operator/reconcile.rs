@@ -7,39 +7,45 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject};
-use serde_json::{Value, json};
 use tokio::time::timeout;
-use tracing::{Instrument as _, Span, info_span};
+use tracing::{Instrument as _, Span, info_span, warn};
 
 use super::apply::Writer;
-use super::build::{BuildError, Context as BuildContext, build};
-use super::error::{VisitError, lacks_permission, optional};
+use super::attempts::Attempts;
+use super::build::{Built, Context as BuildContext, Resources, build};
+use super::contest::{self, Side};
+use super::error::{VisitError, optional, told};
 use super::events::Announcer;
+use super::failures::Failures;
+use super::kinds::Kind;
 use super::ledger::{ChildName, Ledger, Seen};
 use super::observe::Observer;
 use super::observed::Observed;
 use super::options::Options;
 use super::publish::publish;
 use super::reports::Reports;
-use super::status::{ApplyFailure, Refusal, Visit};
+use super::status::{LinkNews, Refusal, Visit};
+use super::status_link::{Of, StatusLinks};
+use super::subject::{Subject, read, unbuildable};
 use super::teardown;
+use super::tries::{Step, Tries, Unapplied};
 use crate::api::grant::GrantPublicKey;
-use crate::api::names::PAUSED_ANNOTATION;
-use crate::api::{API_VERSION, Fault, Reason, TraceCapture, TraceCaptureStatus, ValidCapture, parse, validate};
+use crate::api::names::ChildNames;
+use crate::api::{Reason, TraceCapture, ValidCapture};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::CaptureId;
-use crate::telemetry::chain;
+use crate::telemetry::metrics::OperatorMetrics;
 use crate::telemetry::trace::TraceContext;
 use crate::units::ByteSize;
 
 /// How long a visit may take: a dozen calls, and the reports of all pods at once.
 const VISIT_LIMIT: Duration = Duration::from_mins(1);
 
-/// How many faults a condition names; the rest come up once these are corrected.
-const NAMED_FAULTS: usize = 5;
+/// How long after the time to stop a capture is visited: the collectors have taken note of it by then.
+const AFTER_THE_END: Duration = Duration::from_secs(1);
 
 /// What every visit needs.
 pub(super) struct Context {
@@ -55,6 +61,10 @@ pub(super) struct Context {
     pub(super) grant_keys: Vec<GrantPublicKey>,
     /// Where events go.
     pub(super) announcer: Announcer,
+    /// What is counted.
+    pub(super) metrics: OperatorMetrics,
+    /// The signed links of captures that want one in their status.
+    pub(super) links: StatusLinks,
 }
 
 /// What one visit is sent out with.
@@ -90,12 +100,32 @@ pub(super) struct Outcome {
 /// How a visit ended well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// The next one is due when it always is.
-    Done,
-    /// Something goes on that is to be looked at soon.
-    LookAgain,
+    /// Everything is as it is to be.
+    Done(Next),
+    /// The capture was looked at and its status is published, but not everything is applied.
+    Unapplied(Next),
     /// The object is gone.
     Gone,
+}
+
+/// When a capture is visited next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// When it always is.
+    AsAlways,
+    /// After this wait, if that is sooner.
+    Within(Duration),
+}
+
+impl Next {
+    /// Returns the sooner one.
+    fn or(self, wait: Option<Duration>) -> Self {
+        match (self, wait) {
+            (Self::Within(this), Some(wait)) => Self::Within(this.min(wait)),
+            (Self::AsAlways, Some(wait)) => Self::Within(wait),
+            (this, None) => this,
+        }
+    }
 }
 
 /// Visits a capture.
@@ -134,16 +164,17 @@ impl Visiting<'_> {
         let Some(object) = object.map_err(VisitError::api(format!("read TraceCapture `{}`", self.id)))? else {
             return Ok(Ended::Gone);
         };
-        if let Some(deleted) = object.metadata.deletion_timestamp.clone() {
-            return self.end(&object.metadata, &deleted).await;
+        let subject = Subject::of(&object);
+        // Whoever paused a capture wants nothing of it touched: its volume waits until it goes on.
+        if let Some(deleted) = object.metadata.deletion_timestamp.clone().filter(|_| !subject.holds_its_end()) {
+            return self.end(&object, &deleted).await;
         }
-        let published = object.data.get("status").cloned().and_then(|status| serde_json::from_value(status).ok());
-        let subject = Subject { meta: object.metadata.clone(), published };
         let capture = match read(object) {
             Ok(capture) => capture,
             Err(refusal) => {
-                self.publish(&subject, Err(&refusal), &Observed::default(), Ok(())).await?;
-                return Ok(Ended::Done);
+                self.publish(&subject, Err(&refusal), &Observed::default(), (&Failures::default(), &LinkNews::Unseen))
+                    .await?;
+                return Ok(Ended::Done(Next::AsAlways));
             }
         };
         Box::pin(self.attend(&subject, &capture, ledger)).await
@@ -158,51 +189,89 @@ impl Visiting<'_> {
     ) -> Result<Ended, VisitError> {
         let watcher = Observer { client: &self.context.client, reports: self.context.reports.as_ref() };
         let observed = Box::pin(watcher.observe(capture, std::mem::take(&mut self.sharers))).await?;
+        let next = Next::AsAlways.or(self.until_its_end(capture));
         if subject.is_paused() {
-            self.publish(subject, Ok(capture), &observed, Ok(())).await?;
-            return Ok(Ended::Done);
+            // It is a part of the status, and to take it away must not wait.
+            let link = self.link(subject, capture).await;
+            self.publish(subject, Ok(capture), &observed, (&Failures::default(), &link)).await?;
+            return Ok(Ended::Done(next));
         }
-        let written = Box::pin(self.write(subject, capture, &observed, ledger)).await;
-        let failure = self.failure(written.as_ref().err());
-        let applied = failure.as_ref().map_or(Ok(()), Err);
-        let capture = match &written {
-            Ok(Some(refusal)) => Err(refusal),
-            _ => Ok(capture),
+        let contest = match self.judge(ledger) {
+            Side::GivesWay { to, is_news } => {
+                if is_news {
+                    warn!(capture = %self.id, installation = to, "another installation looks after this capture: it is left alone for a while");
+                }
+                return Ok(Ended::Done(next));
+            }
+            Side::GoesOn(other) => Some(other),
+            Side::Alone => None,
         };
-        // The status speaks of a failure, too; that it cannot be written either is the lesser news.
-        let publication = self.publish(subject, capture, &observed, applied).await;
-        written?;
-        publication?;
-        Ok(Ended::Done)
-    }
-
-    /// Returns what the conditions say where not everything is applied, or changes of it may go unnoticed.
-    fn failure(&self, error: Option<&VisitError>) -> Option<ApplyFailure> {
-        if let Some(error) = error {
-            let is_forbidden = error.status().is_some_and(lacks_permission);
-            let reason = if is_forbidden { Reason::Forbidden } else { Reason::ApplyFailed };
-            return Some(ApplyFailure { reason, message: told(error) });
+        let link = self.link(subject, capture).await;
+        let written = Box::pin(self.write(subject, capture, &observed, ledger)).await;
+        let (refusal, unapplied) = (written.refusal, written.unapplied.unwrap_or_default());
+        for (error, wait) in &unapplied.fresh {
+            self.context.metrics.failed(error.reason());
+            let (error, reason) = (told(&**error), error.reason());
+            warn!(capture = %self.id, error, reason, again_in_seconds = wait.as_secs(), "an object is not applied");
         }
-        (!self.blind.is_empty()).then(|| ApplyFailure { reason: Reason::Forbidden, message: self.blind.join("; ") })
+        let failures = Failures::of(&unapplied.failures, &self.blind, contest);
+        let capture = refusal.as_ref().map_or(Ok(capture), Err);
+        self.publish(subject, capture, &observed, (&failures, &link)).await?;
+        let is_whole = unapplied.failures.is_empty();
+        Ok(if is_whole { Ended::Done(next) } else { Ended::Unapplied(next.or(unapplied.again)) })
     }
 
-    /// Writes the objects of a capture; returns why nothing was written where something is in the way.
+    /// Returns how long it is until the capture has stopped by itself.
+    fn until_its_end(&self, capture: &ValidCapture) -> Option<Duration> {
+        let now = self.context.clock.now();
+        let stop = capture.stop_time(now).filter(|stop| *stop > now)?;
+        Some(stop.saturating_since(now).saturating_add(AFTER_THE_END))
+    }
+
+    /// Decides whether the capture is ours to look after.
+    fn judge(&self, ledger: &mut Ledger) -> Side {
+        let settings = ChildName { kind: Kind::ConfigMap, name: ChildNames::of(self.id).settings() };
+        let (mine, now) = (&self.context.options.namespace, self.context.clock.monotonic());
+        contest::judge(ledger, (&settings, self.children.get(&settings)), mine, now)
+    }
+
+    /// Writes the objects of a capture.
     async fn write(
         &self,
         subject: &Subject,
         capture: &ValidCapture,
         observed: &Observed,
         ledger: &mut Ledger,
-    ) -> Result<Option<Refusal>, VisitError> {
+    ) -> Written {
         let uid = subject.meta.uid.as_deref().unwrap_or_default();
         let finalizers = subject.meta.finalizers.as_deref().unwrap_or_default();
+        let Ledger { applied, refusals, .. } = ledger;
+        let now = self.context.clock.monotonic();
+        let mut tries = Tries::begin(refusals, (uid, subject.meta.generation), now);
         let needs_finalizer = teardown::needs_finalizer(capture);
         if needs_finalizer != teardown::has_finalizer(finalizers) {
-            teardown::set_finalizer(&self.context.client, self.id, uid, needs_finalizer).await?;
+            let circumstances = tries.circumstances(needs_finalizer.into(), None);
+            let attempt = teardown::set_finalizer(&self.context.client, self.id, uid, needs_finalizer);
+            // It is told with the others at the end.
+            let _ = tries.make(Step::Finalizer, circumstances, attempt).await;
         }
+        let resources = match self.resources(capture, observed) {
+            Ok(resources) => resources,
+            Err(refusal) => return Written { refusal: Some(refusal), unapplied: tries.end() },
+        };
+        let claim_size = claim_size(observed);
+        let attempts = Attempts { client: &self.context.client, id: self.id, uid, seen: self.children, claim_size };
+        let unapplied = Box::pin(Writer { attempts, applied, tries }.apply(resources)).await.err();
+        Written { refusal: None, unapplied }
+    }
+
+    /// Builds the objects of a capture, if nothing is in the way.
+    fn resources(&self, capture: &ValidCapture, observed: &Observed) -> Result<Resources<Built>, Refusal> {
         if let Some(sharer) = observed.sharers.first() {
-            let message = format!("`{sharer}` uses the same claim and directory and came first");
-            return Ok(Some(Refusal { reason: Reason::ClaimShared, message }));
+            let message = format!(
+                "`{sharer}` came first and uses the same directory of the claim, or one around it or within it"
+            );
+            return Err(Refusal { reason: Reason::ClaimShared, message });
         }
         let Options { image, image_pull_policy, namespace, .. } = &self.context.options;
         let context = BuildContext {
@@ -213,13 +282,19 @@ impl Visiting<'_> {
             installation_namespace: namespace,
             claim_size: claim_size(observed),
         };
-        let resources = match build(capture, &context) {
-            Ok(resources) => resources,
-            Err(error) => return Ok(Some(Refusal { reason: error.reason(), message: refusal(&error) })),
+        build(capture, &context).map_err(|error| unbuildable(&error))
+    }
+
+    /// Keeps the signed link in the status, where the capture wants one.
+    async fn link(&self, subject: &Subject, capture: &ValidCapture) -> LinkNews {
+        let bundle = subject.published.as_ref().and_then(|status| status.bundle.as_ref());
+        let of = Of {
+            capture,
+            uid: subject.meta.uid.as_deref().unwrap_or_default(),
+            public_url: self.context.options.public_url.as_deref(),
+            shows_one: bundle.is_some_and(|bundle| bundle.link.is_some()),
         };
-        let (client, id, seen) = (&self.context.client, self.id, self.children);
-        Box::pin(Writer { client, id, uid, seen, ledger }.apply(resources)).await?;
-        Ok(None)
+        self.context.links.keep(&of).await
     }
 
     async fn publish(
@@ -227,7 +302,7 @@ impl Visiting<'_> {
         subject: &Subject,
         capture: Result<&ValidCapture, &Refusal>,
         observed: &Observed,
-        applied: Result<(), &ApplyFailure>,
+        (failures, link): (&Failures, &LinkNews),
     ) -> Result<(), VisitError> {
         let Context { client, clock, options, announcer, .. } = self.context;
         let visit = Visit {
@@ -236,86 +311,44 @@ impl Visiting<'_> {
             generation: subject.meta.generation,
             capture,
             observed,
-            applied,
+            applied: failures.applied.as_ref().map_or(Ok(()), Err),
+            unresized: failures.unresized.as_deref(),
             now: clock.now(),
             previous: subject.published.as_ref(),
             public_url: options.public_url.as_deref(),
             paused: subject.is_paused(),
+            is_ending: subject.meta.deletion_timestamp.is_some(),
+            link,
         };
         publish(client, announcer, (self.id, &subject.meta), &visit).await
     }
 
     /// Goes on with the end of a capture that somebody deleted.
-    async fn end(&self, meta: &ObjectMeta, deleted: &Time) -> Result<Ended, VisitError> {
+    async fn end(&self, object: &DynamicObject, deleted: &Time) -> Result<Ended, VisitError> {
+        let meta = &object.metadata;
         if !teardown::has_finalizer(meta.finalizers.as_deref().unwrap_or_default()) {
             // The garbage collector deletes what it owns, and the claim stays.
-            return Ok(Ended::Done);
+            return Ok(Ended::Done(Next::AsAlways));
         }
         let uid = meta.uid.as_deref().unwrap_or_default();
+        if !teardown::is_asked_for(object) {
+            // Whoever changed their mind while nobody took the finalizer away keeps the volume.
+            teardown::set_finalizer(&self.context.client, self.id, uid, false).await?;
+            return Ok(Ended::Done(Next::AsAlways));
+        }
         let deleted = u64::try_from(deleted.0.as_nanosecond()).map(Timestamp::from_unix_nanos).unwrap_or_default();
         let now = self.context.clock.now();
         let is_over = teardown::advance(&self.context.client, (self.id, uid), deleted, now).await?;
-        Ok(if is_over { Ended::Done } else { Ended::LookAgain })
+        Ok(Ended::Done(if is_over { Next::AsAlways } else { Next::Within(teardown::LOOK_AGAIN) }))
     }
 }
 
-/// The object that is visited, as far as it can be read whatever its spec holds.
-struct Subject {
-    meta: ObjectMeta,
-    published: Option<TraceCaptureStatus>,
-}
-
-impl Subject {
-    fn is_paused(&self) -> bool {
-        let annotations = self.meta.annotations.as_ref();
-        annotations.and_then(|annotations| annotations.get(PAUSED_ANNOTATION)).is_some_and(|value| value == "true")
-    }
-}
-
-/// Reads an object and checks it, also one that an older definition let in.
-fn read(object: DynamicObject) -> Result<ValidCapture, Refusal> {
-    let value = serde_json::to_value(object).unwrap_or_default();
-    let mut capture: TraceCapture = serde_json::from_value(value.clone())
-        .map_err(|error| Refusal { reason: Reason::Unreadable, message: unreadable(&value, &error) })?;
-    // Checked is what its author wrote.
-    capture.status = None;
-    validate(&capture).map_err(|faults| Refusal { reason: Reason::Invalid, message: listed(&faults) })
-}
-
-/// Says where an object cannot be read, which the error of the whole does not.
-fn unreadable(object: &Value, error: &serde_json::Error) -> String {
-    let meta = |field: &str| object.pointer(&format!("/metadata/{field}"));
-    let written = json!({
-        "apiVersion": API_VERSION,
-        "kind": "TraceCapture",
-        "metadata": { "name": meta("name"), "namespace": meta("namespace") },
-        "spec": object.get("spec"),
-    });
-    match parse(&written.to_string()) {
-        // The lines are those of a text that nobody wrote.
-        Err(faults) => listed(&faults.into_iter().map(|fault| Fault { line: None, ..fault }).collect::<Vec<_>>()),
-        Ok(_) => format!("the object cannot be read: {error}"),
-    }
-}
-
-/// Says what failed and why, each once: the client repeats the cause in its own text.
-fn told(error: &VisitError) -> String {
-    match error.status() {
-        Some(status) => format!("{error}: {}", status.message),
-        None => chain(error),
-    }
-}
-
-fn refusal(error: &BuildError) -> String {
-    if error.faults().is_empty() { chain(error) } else { listed(error.faults()) }
-}
-
-fn listed(faults: &[Fault]) -> String {
-    let mut texts: Vec<String> = faults.iter().take(NAMED_FAULTS).map(ToString::to_string).collect();
-    if faults.len() > NAMED_FAULTS {
-        texts.push(format!("and {} more", faults.len() - NAMED_FAULTS));
-    }
-    texts.join("; ")
+/// What came of writing.
+struct Written {
+    /// Why nothing was written, where something is in the way.
+    refusal: Option<Refusal>,
+    /// What could not be written.
+    unapplied: Option<Unapplied>,
 }
 
 /// Returns what the claim asks for already.

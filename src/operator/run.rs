@@ -16,13 +16,14 @@ use super::lease::Candidate;
 use super::options::Options;
 use super::reconcile::Context;
 use super::reports::{HttpReports, Reports};
+use super::status_link::StatusLinks;
 use super::{installed, watches};
 use crate::admin::Admin;
 use crate::api::grant::GrantKey;
 use crate::clock::Clock;
+use crate::installation::answer::told;
 use crate::installation::{deadline, keys};
 use crate::shutdown::Shutdown;
-use crate::telemetry::chain;
 use crate::telemetry::metrics::OperatorMetrics;
 
 /// How often the start is tried again: somebody is about to apply the definition, or grant a permission.
@@ -81,7 +82,9 @@ impl Operator {
         let Options { namespace, identity, .. } = &parts.options;
         let (candidate, leading) =
             Candidate::new(client.clone(), namespace, identity.clone(), Arc::clone(&parts.clock));
-        election.spawn("election", candidate.run(election.clone()));
+        // Whoever cannot work yet leaves the lease to those who can.
+        let is_able = progress.pulse.is_synced.subscribe();
+        election.spawn("election", candidate.run(is_able, election.clone()));
         let start = Start { parts: Parts { client, ..parts }, progress, metrics, leading };
         let stage = work.clone();
         work.spawn("controller", async move {
@@ -125,9 +128,10 @@ impl Start {
         let changes = watches::start(&client, &options.watched);
         progress.is_started.store(true, Ordering::Relaxed);
         info!("watching captures");
-        let context = Context { client, clock, options, reports, grant_keys, announcer };
+        let links = StatusLinks::new(&client, &options.namespace, &clock, options.max_link_ttl);
+        let context = Context { client, clock, options, reports, grant_keys, announcer, metrics, links };
         let pulse = Arc::clone(&progress.pulse);
-        Controller::new(context, metrics, leading, pulse).run(changes, shutdown).await;
+        Controller::new(context, leading, pulse).run(changes, shutdown).await;
     }
 }
 
@@ -138,14 +142,14 @@ fn over_http(key: GrantKey, clock: &Arc<dyn Clock>, options: &Options) -> Arc<dy
 /// Tries until it succeeds, and tells what it waits for.
 async fn until_done<T, E, F>(progress: &Progress, mut attempt: impl FnMut() -> F) -> T
 where
-    E: std::error::Error,
+    E: std::error::Error + 'static,
     F: Future<Output = Result<T, E>>,
 {
     loop {
         match attempt().await {
             Ok(done) => return done,
             Err(failure) => {
-                let text = chain(&failure);
+                let text = told(&failure);
                 error!(error = text, again_in_seconds = START_AGAIN.as_secs(), "cannot start yet");
                 *progress.waits_for.lock().unwrap_or_else(PoisonError::into_inner) = text;
                 sleep(START_AGAIN).await;
@@ -188,7 +192,7 @@ impl Progress {
         if !self.is_started.load(Ordering::Relaxed) {
             return Err(self.waits_for.lock().unwrap_or_else(PoisonError::into_inner).clone());
         }
-        if !self.pulse.is_synced.load(Ordering::Relaxed) {
+        if !*self.pulse.is_synced.borrow() {
             return Err("the watches have not told yet what is there".to_owned());
         }
         Ok(())

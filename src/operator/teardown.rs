@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
 use kube::core::PartialObjectMeta;
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
@@ -75,6 +75,11 @@ pub(super) fn plan(remains: Remains) -> Step {
 pub(super) fn needs_finalizer(capture: &ValidCapture) -> bool {
     let storage = &capture.spec().storage;
     storage.deletion_policy == DeletionPolicy::Delete && storage.claim_name.is_none()
+}
+
+/// Tells whether an object that is being deleted still asks for the end of its volume, also one that is at fault.
+pub(super) fn is_asked_for(object: &DynamicObject) -> bool {
+    object.data.pointer("/spec/storage/deletionPolicy").is_some_and(|policy| policy == "Delete")
 }
 
 /// Tells whether an object has the finalizer.

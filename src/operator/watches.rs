@@ -17,6 +17,7 @@ use super::options::Watched;
 use crate::api::TraceCapture;
 use crate::api::names::CAPTURE_LABEL;
 use crate::ids::CaptureId;
+use crate::installation::answer;
 
 /// What one of the streams brought.
 #[derive(Debug)]
@@ -66,6 +67,18 @@ pub(super) fn start(client: &Client, watched: &Watched) -> Changes {
             }
         })
         .collect()
+}
+
+/// Says what a stream failed at, without repeating the answer of the API server.
+pub(super) fn told(error: &watcher::Error) -> String {
+    use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(error) => format!("cannot list: {}", answer::told(error)),
+        WatchStartFailed(error) => format!("cannot begin to watch: {}", answer::told(error)),
+        WatchFailed(error) => format!("the watch broke: {}", answer::told(error)),
+        WatchError(status) => format!("the watch was ended: {}", status.message),
+        NoResourceVersion => error.to_string(),
+    }
 }
 
 fn captures(client: &Client, namespace: Option<&str>, source: Source) -> BoxStream<'static, Change> {

@@ -4,11 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use clap_complete::Shell;
 use thiserror::Error;
 
 use super::exit::{ExitCode, Failure};
+use crate::api::access::INSTALLATION_NAMESPACE;
 use crate::api::grant::GrantPublicKey;
+use crate::api::link::LinkScope;
 use crate::clock::Timestamp;
 use crate::ids::{TraceId, WriterId};
 use crate::settings::CollectorSettings;
@@ -148,6 +149,32 @@ pub struct LimitArgs {
     pub max_ratio: u64,
 }
 
+/// Which spans, where not all of them are meant.
+#[derive(Debug, Clone, Args)]
+pub struct ScopeArgs {
+    /// Only spans that end at this time or later: RFC 3339 or Unix seconds.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Timestamp>,
+    /// Only spans that start before this time: RFC 3339 or Unix seconds.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Timestamp>,
+    /// Only spans of this service (`service.name`).
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+    /// Only spans of this trace: 32 hexadecimal digits.
+    #[arg(long, value_name = "ID")]
+    pub trace_id: Option<TraceId>,
+}
+
+impl ScopeArgs {
+    /// Returns it as the gateway takes it.
+    pub fn scope(&self) -> LinkScope {
+        let Self { since, until, service, trace_id } = self;
+        let trace_id = trace_id.map(|id| id.to_string());
+        LinkScope { since: *since, until: *until, service: service.clone(), trace_id }
+    }
+}
+
 /// The flags of `verify`.
 #[derive(Debug, Clone, Args)]
 pub struct VerifyArgs {
@@ -168,18 +195,9 @@ pub struct CatArgs {
     /// Data directories, chunks, bundles, chunks in progress, JSON lines (also compressed); `-` is stdin.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// Only spans that end at this time or later: RFC 3339 or Unix seconds.
-    #[arg(long, value_name = "TIME")]
-    pub since: Option<Timestamp>,
-    /// Only spans that start before this time: RFC 3339 or Unix seconds.
-    #[arg(long, value_name = "TIME")]
-    pub until: Option<Timestamp>,
-    /// Only spans of this service (`service.name`).
-    #[arg(long, value_name = "NAME")]
-    pub service: Option<String>,
-    /// Only spans of this trace: 32 hexadecimal digits.
-    #[arg(long, value_name = "ID")]
-    pub trace_id: Option<TraceId>,
+    /// Which spans.
+    #[command(flatten)]
+    pub scope: ScopeArgs,
     /// Bounds on hostile files.
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -231,19 +249,11 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "IMAGE", default_value = concat!("tracecapture:", env!("CARGO_PKG_VERSION")))]
     pub image: String,
     /// Namespace of the installation, whose operator and gateway may reach the collectors.
-    #[arg(short, long, value_name = "NAMESPACE", default_value = "tracecapture-system")]
+    #[arg(short, long, value_name = "NAMESPACE", default_value = INSTALLATION_NAMESPACE)]
     pub namespace: String,
     /// Public key of the installation, in base64url; may be given again. Without one, collectors serve nobody.
     #[arg(long = "grant-key", value_name = "KEY", value_parser = GrantPublicKey::from_text)]
     pub grant_keys: Vec<GrantPublicKey>,
-}
-
-/// The flags of `completion`.
-#[derive(Debug, Clone, Args)]
-pub struct CompletionArgs {
-    /// The shell that reads the script.
-    #[arg(value_enum)]
-    pub shell: Shell,
 }
 
 /// The flags of `version`.

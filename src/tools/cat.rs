@@ -5,7 +5,7 @@
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::ops::ControlFlow;
 
-use super::args::CatArgs;
+use super::args::{CatArgs, ScopeArgs};
 use super::escape::escape_json_lines_for_terminal;
 use super::exit::{ExitCode, Failure};
 use super::output::OutputError;
@@ -25,7 +25,7 @@ const BUFFER: usize = 64 * 1024;
 /// # Errors
 /// A [`Failure`] where a path cannot be read, after the others were written, or stdout cannot be written.
 pub fn run(args: &CatArgs) -> Result<ExitCode, Failure> {
-    let CatArgs { paths, since, until, service, trace_id, limits } = args;
+    let CatArgs { paths, scope: ScopeArgs { since, until, service, trace_id }, limits } = args;
     let filter = LineFilter { since: *since, until: *until, service: service.clone(), trace_id: *trace_id };
     let stdout = io::stdout().lock();
     let form = if stdout.is_terminal() { Form::Escaped } else { Form::Raw };

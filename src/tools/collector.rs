@@ -13,7 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tracing::{error, info};
+use tracing::{info, warn};
 
 use super::capture_file::{CaptureFile, CaptureFileError, read_text};
 use super::exit::{ExitCode, Failure};
@@ -151,8 +151,7 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindErro
 fn follow_keys(path: &Path, background: &Shutdown) -> Arc<ArcSwap<Vec<GrantPublicKey>>> {
     let keys = Arc::new(ArcSwap::default());
     // What cannot be read is reported at once by those who follow it, because it is not the empty text.
-    let text = read_text(path).unwrap_or_default();
-    take_keys(&keys, Ok(&text));
+    let text = read_text(path).inspect(|text| take_keys(&keys, Ok(text))).unwrap_or_default();
     let followed = Arc::clone(&keys);
     let take = move |text: Result<String, CaptureFileError>| take_keys(&followed, text.as_deref());
     watch::follow_text(path.to_owned(), text, background, take);
@@ -161,7 +160,10 @@ fn follow_keys(path: &Path, background: &Shutdown) -> Arc<ArcSwap<Vec<GrantPubli
 
 /// Takes up another text of the keys' file; the old keys stay where it is faulty.
 fn take_keys(keys: &ArcSwap<Vec<GrantPublicKey>>, text: Result<&str, &CaptureFileError>) {
-    let failed = |error: &(dyn std::error::Error + 'static)| error!(error = chain(error), "the old grant keys stay");
+    let failed = |error: &(dyn std::error::Error + 'static)| {
+        let n_kept = keys.load().len();
+        warn!(error = chain(error), kept = n_kept, "cannot read grant keys: only grants by those kept are accepted");
+    };
     match text.map(GrantPublicKey::parse_file) {
         Ok(Ok(new)) => {
             info!(keys = new.len(), "grant keys read");

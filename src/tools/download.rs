@@ -3,9 +3,7 @@
 //! # Invariants
 //! - `FILE` appears whole: it is received as `FILE.part`, verified, and only then renamed.
 //! - A part is only ever continued with bytes of the same snapshot.
-//! - A token goes to the API server or to the capture's published address alone, and is never printed.
 
-mod door;
 mod part;
 mod transfer;
 
@@ -13,24 +11,23 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use clap::Args;
 use thiserror::Error;
 
-use super::args::LimitArgs;
+use super::args::{LimitArgs, ScopeArgs};
 use super::cluster::args::NameArgs;
 use super::cluster::connect::Cluster;
+use super::cluster::door::{Door, DoorArgs};
 use super::cluster::text::quoted;
 use super::exit::{ExitCode, Failure};
 use super::output::{say, write_stdout};
 use super::process::{self, Stop};
 use super::{progress, verify};
+use crate::api::access::bundle_path;
 use crate::archive::fs::{Fs as _, RealFs};
-use crate::clock::Timestamp;
-use crate::ids::TraceId;
+use crate::ids::CaptureId;
 use crate::shutdown::Shutdown;
 use crate::units::ByteSize;
-use door::Door;
 use part::Part;
 use transfer::Transfer;
 
@@ -40,57 +37,24 @@ pub struct DownloadArgs {
     /// The file that is written [default: NAME.tar].
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Only spans that end at this time or later: RFC 3339 or Unix seconds.
-    #[arg(long, value_name = "TIME")]
-    since: Option<Timestamp>,
-    /// Only spans that start before this time: RFC 3339 or Unix seconds.
-    #[arg(long, value_name = "TIME")]
-    until: Option<Timestamp>,
-    /// Only spans of this service (`service.name`).
-    #[arg(long, value_name = "NAME")]
-    service: Option<String>,
-    /// Only spans of this trace: 32 hexadecimal digits.
-    #[arg(long, value_name = "ID")]
-    trace_id: Option<TraceId>,
-    /// The way: the address in the capture's status, or the API server's proxy; `auto` takes the address if there is one.
-    #[arg(long, value_enum, default_value_t = Via::Auto, value_name = "WAY")]
-    via: Via,
-    /// Namespace of the installation, whose gateway is asked through the API server.
-    #[arg(long, value_name = "NAMESPACE", default_value = "tracecapture-system")]
-    gateway_namespace: String,
-    /// Ask the API server for a token of this service account of the capture's namespace, instead of the kubeconfig's.
-    #[arg(long, value_name = "NAME")]
-    service_account: Option<String>,
-    /// The certificates that the address in the status is trusted by [default: those of the system].
-    #[arg(long, value_name = "FILE")]
-    certificate_authority: Option<PathBuf>,
-    /// Send the token also to an address without TLS.
-    #[arg(long)]
-    allow_http: bool,
+    /// Which spans.
+    #[command(flatten)]
+    scope: ScopeArgs,
+    /// Which way to the gateway.
+    #[command(flatten)]
+    door: DoorArgs,
     /// How often a cut download is tried again without any progress, each time after a longer pause, 10 seconds at most.
     #[arg(long, value_name = "N", default_value_t = 40)]
     retries: u32,
     /// Forget what an earlier try left in FILE.part, and begin anew.
     #[arg(long)]
     restart: bool,
-    /// The token, instead of the kubeconfig's.
-    // Hidden, because a command line is visible to every user of the machine: the
-    // documented way is the variable.
-    #[arg(long, hide = true, env = "TRACECAPTURE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    token: Option<String>,
     /// Bounds on hostile files.
     #[command(flatten)]
     limits: LimitArgs,
     /// Which capture.
     #[command(flatten)]
     capture: NameArgs,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Via {
-    Auto,
-    Url,
-    Apiserver,
 }
 
 /// Why there is no file.
@@ -146,13 +110,14 @@ pub fn run(args: DownloadArgs, program: &'static str) -> Result<ExitCode, Failur
 }
 
 async fn download(args: &DownloadArgs, cluster: &Cluster, file: PathBuf, again: &str) -> Result<(), Failure> {
-    let NameArgs { name, .. } = &args.capture;
-    let query = query(args);
-    let door = Door::find(args, cluster, &query).await?;
-    let capture = format!("{}/{name}", cluster.namespace);
-    let part = Part::open(&file, &capture, &query, args.restart)?;
+    let NameArgs { name, cluster: flags } = &args.capture;
+    let query = args.scope.scope().query();
+    let capture = cluster.id_of(name)?;
+    let door = Door::find(&args.door, (cluster, flags), Some(&capture)).await?;
+    let part = Part::open(&file, &capture.to_string(), &query, args.restart)?;
     let bar = progress::bytes("downloading", ByteSize(0));
-    let mut transfer = Transfer { door, part, bar, retries: args.retries, again };
+    let mut transfer =
+        Transfer { door, path: path_and_query(&capture, &query), part, bar, retries: args.retries, again };
     let received = transfer.run().await;
     transfer.bar.finish_and_clear();
     received?;
@@ -177,40 +142,21 @@ async fn download(args: &DownloadArgs, cluster: &Cluster, file: PathBuf, again: 
     write_stdout(&format!("{}: {len} bytes, verified; {}\n", file.display(), verdict.totals))
 }
 
-/// Returns what is asked for, as the query of a bundle.
-fn query(args: &DownloadArgs) -> String {
-    let fields = [
-        ("since", args.since.map(|time| time.to_string())),
-        ("until", args.until.map(|time| time.to_string())),
-        ("service", args.service.clone()),
-        ("traceId", args.trace_id.map(|id| id.to_string())),
-    ];
-    let pairs = fields
-        .into_iter()
-        .filter_map(|(name, value)| Some(format!("{name}={}", utf8_percent_encode(&value?, NON_ALPHANUMERIC))));
-    pairs.collect::<Vec<_>>().join("&")
+fn path_and_query(capture: &CaptureId, query: &str) -> String {
+    let path = bundle_path(capture);
+    if query.is_empty() { path } else { format!("{path}?{query}") }
 }
 
 /// Returns the line that goes on with this download.
 fn again(args: &DownloadArgs, program: &str, namespace: &str) -> String {
     let mut line = format!("{program} download {}{}", args.capture.name, args.capture.cluster.typed(namespace));
-    let path = |path: &PathBuf| path.display().to_string();
-    let via = match args.via {
-        Via::Auto => None,
-        Via::Url => Some("url".to_owned()),
-        Via::Apiserver => Some("apiserver".to_owned()),
-    };
-    let default_namespace = args.gateway_namespace == "tracecapture-system";
+    let ScopeArgs { since, until, service, trace_id } = &args.scope;
     let flags = [
-        ("-o", args.output.as_ref().map(path)),
-        ("--since", args.since.map(|time| time.to_string())),
-        ("--until", args.until.map(|time| time.to_string())),
-        ("--service", args.service.clone()),
-        ("--trace-id", args.trace_id.map(|id| id.to_string())),
-        ("--via", via),
-        ("--gateway-namespace", (!default_namespace).then(|| args.gateway_namespace.clone())),
-        ("--service-account", args.service_account.clone()),
-        ("--certificate-authority", args.certificate_authority.as_ref().map(path)),
+        ("-o", args.output.as_ref().map(|path| path.display().to_string())),
+        ("--since", since.map(|time| time.to_string())),
+        ("--until", until.map(|time| time.to_string())),
+        ("--service", service.clone()),
+        ("--trace-id", trace_id.map(|id| id.to_string())),
     ];
     for (flag, value) in flags {
         if let Some(value) = value {
@@ -218,10 +164,7 @@ fn again(args: &DownloadArgs, program: &str, namespace: &str) -> String {
             let _ = write!(line, " {flag} {}", quoted(&value));
         }
     }
-    if args.allow_http {
-        line.push_str(" --allow-http");
-    }
-    line
+    line + &args.door.typed()
 }
 
 /// Returns a path with an ending added to its name.

@@ -21,6 +21,7 @@ use super::in_cluster;
 use super::pod_args::any_address;
 use super::process::{self, Stop};
 use crate::admin;
+use crate::api::access;
 use crate::api::names::ADMIN_PORT;
 use crate::archive::fs::named;
 use crate::clock::SystemClock;
@@ -56,7 +57,7 @@ pub struct GatewayArgs {
     #[arg(long, value_name = "URL", value_parser = in_cluster::parse_base_url)]
     public_url: Option<String>,
     /// Audience of tokens that are made for this gateway alone; those for the API server are taken, too.
-    #[arg(long, value_name = "AUDIENCE", default_value = "tracecapture-gateway")]
+    #[arg(long, value_name = "AUDIENCE", default_value = access::AUDIENCE)]
     audience: String,
     /// Where a collector pod answers; `{pod}`, `{service}`, `{namespace}` and `{ordinal}` are replaced.
     #[arg(long, value_name = "URL", default_value = collector_url::DEFAULT)]
@@ -68,7 +69,7 @@ pub struct GatewayArgs {
     #[arg(long, value_name = "DIR")]
     tls_dir: Option<PathBuf>,
     /// The longest life of a link, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 604_800, value_parser = clap::value_parser!(u64).range(60..=31_536_000))]
+    #[arg(long, value_name = "SECONDS", default_value_t = access::MAX_LINK_SECONDS, value_parser = clap::value_parser!(u64).range(60..=31_536_000))]
     max_link_seconds: u64,
     /// Downloads that run at a time; further ones are told to come back.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=4096))]

@@ -14,6 +14,7 @@ use super::in_cluster;
 use super::pod_args::any_address;
 use super::process::{self, Stop};
 use crate::admin;
+use crate::api::access;
 use crate::api::names::ADMIN_PORT;
 use crate::clock::SystemClock;
 use crate::installation::collector_url;
@@ -54,7 +55,11 @@ pub struct OperatorArgs {
     /// Address of probes and metrics [default: [::]:8080]. Port 0 picks a free one.
     #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     admin_listen: Option<SocketAddr>,
-    /// Seconds between two visits of a capture without a reason: figures in its status are at most that old.
+    /// The longest life of a link, in seconds, as the gateway has it: those in a status live a day, or that long.
+    #[arg(long, value_name = "SECONDS", default_value_t = access::MAX_LINK_SECONDS, value_parser = clap::value_parser!(u64).range(60..=31_536_000))]
+    max_link_seconds: u64,
+    /// Seconds between two visits of a capture without a reason. Its status is looked at that often, and written where
+    /// it changed: its figures by more than 1 %, and once a minute at most.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=3600))]
     revisit_seconds: u64,
     /// Captures that are visited at a time.
@@ -73,6 +78,7 @@ impl OperatorArgs {
             public_url: self.public_url.clone(),
             identity: self.identity.clone(),
             collector_url: self.collector_url.clone(),
+            max_link_ttl: Duration::from_secs(self.max_link_seconds),
             revisit: Duration::from_secs(self.revisit_seconds),
             concurrency: self.concurrency,
         }

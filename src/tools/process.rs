@@ -51,7 +51,7 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let hint = match &error {
             OpenError::Locked(LockError::Held { .. }) => {
-                "stop the owner, choose another --data-dir, or another --writer-id to share this one"
+                "stop the owner, or choose another --data-dir; `run` shares one under another --writer-id"
             }
             _ => "choose another --data-dir, or mend the volume",
         };

@@ -14,7 +14,7 @@ use super::cluster::text::{ago, bytes, duration, table};
 use super::exit::{ExitCode, Failure};
 use super::output::{write_json, write_stdout};
 use super::process;
-use crate::api::{ConditionType, EndpointsStatus, Reason, StorageStatus, TraceCaptureStatus};
+use crate::api::{ConditionType, EndpointsStatus, LinkStatus, Reason, StorageStatus, TraceCaptureStatus};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 
 /// The flags of `status`.
@@ -69,6 +69,10 @@ fn text(capture: &Seen, now: Timestamp, next: &str) -> String {
     }
     if let Some(url) = status.bundle.as_ref().and_then(|bundle| bundle.url.clone()) {
         facts.push(("bundle", url));
+    }
+    if let Some(link) = status.bundle.as_ref().and_then(|bundle| bundle.link.as_ref()) {
+        let LinkStatus { id, expiration_time, .. } = link;
+        facts.push(("link", format!("{id}, in the status for everybody who can read it, until {expiration_time}")));
     }
     let facts: Vec<_> = facts.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
     format!("{}\n{}{}\nnext: {next}\n", table(&facts), conditions(&status.conditions, now), steps(&status.conditions))

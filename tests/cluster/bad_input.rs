@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tracecapture::api::TraceCapture;
 
@@ -86,9 +86,12 @@ fn of_two_captures_on_one_directory_the_first_keeps_it() {
         // Times of creation are told to the second: within one, the name decides.
         check(&cluster, "second", "{storage: {claimName: shared, subPath: a}}", ("Ready", "ClaimShared"), "first")
             .await;
+        let within = "{storage: {claimName: shared, subPath: a/b/c}}";
+        check(&cluster, "within", within, ("Ready", "ClaimShared"), "first").await;
         cluster.create("third", "{storage: {claimName: shared, subPath: b}}").await;
         until(&cluster.api(), "third-collector", "the third has its set", |set: Option<&StatefulSet>| set.is_some())
             .await;
+        check(&cluster, "around", "{storage: {claimName: shared}}", ("Ready", "ClaimShared"), "first").await;
         assert!(cluster.api::<StatefulSet>().get_opt("second-collector").await.unwrap().is_none());
         operator.end().await;
     });
@@ -109,6 +112,10 @@ fn overlays_that_weaken_security_are_refused_with_the_key() {
             ("volumes: [{name: host, hostPath: {path: /}}]", "hostPath"),
             ("securityContext: {runAsNonRoot: false}", "runAsNonRoot"),
             ("hostUsers: true, securityContext: {seccompProfile: {type: Unconfined}}", "seccompProfile"),
+            ("volumes: [{name: v, projected: {sources: [{serviceAccountToken: {path: t}}]}}]", "serviceAccountToken"),
+            ("terminationGracePeriodSeconds: 0", "terminationGracePeriodSeconds"),
+            ("securityContext: {fsGroup: 0}", "fsGroup"),
+            ("shareProcessNamespace: true", "shareProcessNamespace"),
         ]
         .into_iter()
         .enumerate()
@@ -197,8 +204,34 @@ fn an_object_of_somebody_else_is_not_taken() {
         check_others_go_on(&cluster).await;
         let found = api_of(&cluster, &stranger).get("checkout-settings").await.unwrap();
         assert_eq!(found.data["data"], stranger["data"]);
+        check_withheld(&cluster, "checkout", &stranger).await;
         operator.end().await;
     });
+}
+
+#[test]
+fn a_claim_of_somebody_else_gets_no_pods() {
+    on_cluster(async |cluster| {
+        let stranger = claim("checkout-chunks", &["ReadWriteOnce"]);
+        cluster.apply(MANAGER, &stranger).await;
+        let operator = Operator::start(&cluster, "operator-0").await;
+        check(&cluster, "checkout", "{}", ("StorageReady", "ApplyFailed"), "checkout-chunks").await;
+        check_withheld(&cluster, "checkout", &stranger).await;
+        operator.end().await;
+    });
+}
+
+/// Checks that a capture has no set while an object of somebody else is there, and has one once it is gone.
+async fn check_withheld(cluster: &Cluster, name: &str, stranger: &Value) {
+    let message = until_reason(cluster, name, "ReceiversReady", "ApplyFailed").await;
+    assert!(message.contains("neither made nor changed"), "{message}");
+    let set = format!("{name}-collector");
+    assert!(cluster.api::<StatefulSet>().get_opt(&set).await.unwrap().is_none());
+    let service = cluster.api::<Service>().get_opt(&format!("{name}-otlp")).await.unwrap();
+    assert!(service.is_some(), "the others are made");
+    let stranger_name = stranger["metadata"]["name"].as_str().unwrap();
+    api_of(cluster, stranger).delete(stranger_name, &DeleteParams::default()).await.unwrap();
+    until(&cluster.api(), &set, "the set is made", |set: Option<&StatefulSet>| set.is_some()).await;
 }
 
 #[test]

@@ -10,6 +10,7 @@ use tracecapture::api::names::CAPTURE_LABEL;
 
 use crate::audit::{self, Use};
 use crate::cluster::{Cluster, alone_on_cluster, on_cluster, until, until_reason};
+use crate::link_command::until_link;
 use crate::operator::Operator;
 use crate::rights::Scope;
 use crate::samples::{api_of, until_told};
@@ -28,7 +29,8 @@ fn in_every_namespace_every_right_is_used_and_none_is_missing() {
 }
 
 async fn check_contract(cluster: &Cluster, scope: Scope) {
-    let operator = Operator::start_in(cluster, scope, "operator-0", &[]).await;
+    let flags = ["--public-url", "https://captures.example.com"];
+    let operator = Operator::start_in(cluster, scope, "operator-0", &flags).await;
     live_through(cluster).await;
     operator.end().await;
     // A key that is there is read and not made.
@@ -80,6 +82,10 @@ async fn live_through(cluster: &Cluster) {
         until_reason(cluster, "checkout", "ReceiversReady", "OverlayRefused").await;
         overlay(cluster, Value::Null).await;
         until_told(cluster, "checkout").await;
+    }
+    for (wanted, is_there) in [("Signed", true), ("None", false), ("Signed", true)] {
+        cluster.merge("checkout", json!({ "spec": { "download": { "statusLink": wanted } } })).await;
+        until_link(cluster, "checkout", is_there).await;
     }
     leave_behind(cluster, &made).await;
     cluster.api::<TraceCapture>().delete("checkout", &DeleteParams::default()).await.unwrap();

@@ -9,7 +9,7 @@ use crate::operator::Operator;
 use crate::samples::until_told;
 
 /// How often others look at a lease.
-const LOOK: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_secs(2);
 
 /// For how long a lease holds, and how long others may take to see that.
 const LEASE: Duration = Duration::from_mins(1).saturating_add(LOOK);
@@ -49,7 +49,7 @@ fn a_leader_that_is_ended_hands_over_before_the_lease_ends() {
         let began = Instant::now();
         first.end().await;
         second.until_leading().await;
-        // The other one looks every quarter of a minute.
+        // The other one looks every two seconds.
         let took = began.elapsed();
         eprintln!("handed over {took:.1?} after SIGTERM");
         assert!(took < LOOK + SLACK, "{took:?}");

@@ -23,6 +23,7 @@ mod doors;
 mod gateway;
 mod kubectl;
 mod leaders;
+mod link_command;
 mod links;
 mod older_definition;
 mod operator;

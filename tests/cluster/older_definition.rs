@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
@@ -11,7 +12,9 @@ use tokio::time::{interval, timeout};
 use tracecapture::api::crd_yaml;
 
 use crate::bad_input::{check_others_go_on, check_told_once};
-use crate::cluster::{Cluster, DEFINITION, MANAGER, PATIENCE, alone_on_cluster, capture_json, install, until_reason};
+use crate::cluster::{
+    Cluster, DEFINITION, MANAGER, PATIENCE, alone_on_cluster, capture_json, install, until, until_reason,
+};
 use crate::operator::{Operator, eventually};
 use crate::rights::Scope;
 use crate::samples::api_of;
@@ -66,6 +69,33 @@ fn what_an_older_definition_let_in_is_told_and_stops_nobody() {
         eventually("the log says why", async || operator.lines().iter().any(is_logged).then_some(())).await;
         check_told_once(&cluster, SEALED_UP.0, "Unreadable").await;
         assert!(operator.log().contains("no DNS label") && operator.log().contains(MISNAMED.0), "{}", operator.log());
+        operator.end().await;
+    });
+}
+
+#[test]
+fn one_directory_written_in_several_ways_is_one_directory() {
+    alone_on_cluster(async |cluster| {
+        loosen(&cluster.client).await;
+        let mut made = Vec::new();
+        for (name, directory) in [("first", "a"), ("second", "./a/"), ("third", "a//b"), ("alone", "x/./")] {
+            made.push(
+                let_in(&cluster, name, &format!("{{storage: {{claimName: shared, subPath: '{directory}'}}}}")).await,
+            );
+        }
+        install(&cluster.client).await;
+        assert!(made.iter().all(Result::is_ok), "{made:?}");
+        let operator = Operator::start(&cluster, "operator-0").await;
+        for name in ["second", "third"] {
+            let message = until_reason(&cluster, name, "Ready", "ClaimShared").await;
+            assert!(message.contains("/first`"), "{message}");
+        }
+        // What an earlier definition let in and works goes on to work.
+        for name in ["first", "alone"] {
+            until_reason(&cluster, name, "StorageReady", "ClaimMissing").await;
+            let set = format!("{name}-collector");
+            until(&cluster.api(), &set, "it has its set", |set: Option<&StatefulSet>| set.is_some()).await;
+        }
         operator.end().await;
     });
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt as _;
 use kube::api::{DynamicObject, ListParams};
 use serde_json::{Value, json};
@@ -114,6 +115,59 @@ fn pointers(value: &Value) -> Vec<String> {
         pointers(member).into_iter().map(move |rest| format!("/{name}{rest}")).collect::<Vec<_>>()
     };
     members.iter().flat_map(below).collect()
+}
+
+/// Returns the ports of a Service by name, number and protocol.
+fn ports(service: &Service) -> Vec<(String, i32, String)> {
+    let ports = service.spec.as_ref().unwrap().ports.iter().flatten();
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let mut ports: Vec<_> = ports.map(|port| (text(&port.name), port.port, text(&port.protocol))).collect();
+    ports.sort();
+    ports
+}
+
+/// Does to the ports of a Service what somebody might, and waits until ours are back beside `others`.
+async fn check_ports(cluster: &Cluster, changed: Value, others: &[(&str, i32)]) {
+    let api = cluster.api::<Service>();
+    let before = api.get("checkout-otlp").await.unwrap();
+    let mut wanted: Vec<_> = [("otlp-grpc", 4317), ("otlp-http", 4318)]
+        .iter()
+        .chain(others)
+        .map(|(name, port)| ((*name).to_owned(), *port, "TCP".to_owned()))
+        .collect();
+    wanted.sort();
+    let service = json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "checkout-otlp" } });
+    cluster.patch(&service, &json!({ "spec": { "ports": changed } })).await;
+    let is_back = |service: Option<&Service>| service.is_some_and(|service| ports(service) == wanted);
+    let after = until(&api, "checkout-otlp", &format!("the ports are {wanted:?}"), is_back).await.unwrap();
+    let address = |service: &Service| (service.uid(), service.spec.as_ref().unwrap().cluster_ip.clone());
+    assert_eq!(address(&after), address(&before), "it is the same Service");
+}
+
+#[test]
+fn ports_that_somebody_changed_are_put_back() {
+    on_cluster(async |cluster| {
+        let operator = Operator::start(&cluster, "operator-0").await;
+        cluster.create("checkout", "{}").await;
+        until_told(&cluster, "checkout").await;
+        let is_there = |service: Option<&Service>| service.is_some();
+        until(&cluster.api(), "checkout-otlp", "it is made", is_there).await;
+        let (grpc, http) = (json!({ "name": "otlp-grpc", "port": 4317 }), json!({ "name": "otlp-http", "port": 4318 }));
+        let other = json!({ "name": "metrics", "port": 9100 });
+        let moved = |port: &Value, number: u16| json!({ "name": port["name"], "port": number });
+        check_ports(&cluster, json!([moved(&grpc, 9999), http]), &[]).await;
+        check_ports(&cluster, json!([moved(&grpc, 4318), moved(&http, 4317)]), &[]).await;
+        check_ports(&cluster, json!([{ "name": "otlp-grpc", "port": 4317, "protocol": "UDP" }, http]), &[]).await;
+        check_ports(&cluster, json!([moved(&grpc, 1), moved(&http, 2), other]), &[("metrics", 9100)]).await;
+        // What was written on the way is owned once: a port that is not asked for any more goes.
+        cluster.merge("checkout", json!({ "spec": { "receiver": { "http": { "enabled": false } } } })).await;
+        let is_alone = |service: Option<&Service>| {
+            service.is_some_and(|service| ports(service).iter().all(|(name, ..)| name != "otlp-http"))
+        };
+        until(&cluster.api(), "checkout-otlp", "the port of HTTP is gone", is_alone).await;
+        assert!(!operator.log().contains("an object is not applied"), "{}", operator.log());
+        operator.end().await;
+    });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The claim that is made for a capture grows with it.
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -66,15 +66,34 @@ fn a_volume_grows_where_its_class_lets_it_and_is_never_made_smaller() {
 }
 
 #[test]
-fn a_volume_that_may_not_grow_is_told() {
+fn a_volume_that_may_not_grow_is_told_and_the_rest_goes_on() {
     on_cluster(async |cluster| {
         make_class(&cluster, false).await;
         let operator = Operator::start(&cluster, "operator-0").await;
         cluster.create("checkout", &format!("{{storage: {{storageClassName: {}}}}}", cluster.namespace)).await;
         bind(&cluster, &cluster.namespace).await;
-        ask_for(&cluster, "20Gi").await;
-        let message = until_reason(&cluster, "checkout", "ReceiversReady", "ApplyFailed").await;
-        assert!(message.contains("checkout-chunks") && message.contains("support resize"), "{message}");
+        cluster.merge("checkout", json!({ "spec": { "state": "Stopped", "storage": { "size": "20Gi" } } })).await;
+        let message = until_reason(&cluster, "checkout", "StorageReady", "ResizeFailed").await;
+        let words = ["checkout-chunks", "from 2Gi to 20Gi", "support resize", "back to `2Gi`"];
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+        let is_stopped = |settings: Option<&ConfigMap>| {
+            settings.is_some_and(|settings| settings.data.as_ref().unwrap()["capture.yaml"].contains("Stopped"))
+        };
+        until(&cluster.api(), "checkout-settings", "the settings are applied", is_stopped).await;
+        // Visits go on, and none of them asks again for what is refused.
+        let refused = |log: &str| log.matches("an object is not applied").count();
+        let before = refused(&operator.log());
+        operator.until_visits(3).await;
+        assert_eq!((before, refused(&operator.log())), (1, 1), "{}", operator.log());
+        // The way back: to what the claim has, to less, which changes nothing, and to no wish at all.
+        for size in [json!("2Gi"), json!("1Gi"), Value::Null] {
+            ask_for(&cluster, "20Gi").await;
+            until_reason(&cluster, "checkout", "StorageReady", "ResizeFailed").await;
+            cluster.merge("checkout", json!({ "spec": { "storage": { "size": size } } })).await;
+            until_reason(&cluster, "checkout", "StorageReady", "NoPodReady").await;
+            let claim = cluster.api::<PersistentVolumeClaim>().get("checkout-chunks").await.unwrap();
+            assert_eq!(claim.spec.unwrap().resources.unwrap().requests.unwrap()["storage"].0, "2Gi", "{size}");
+        }
         operator.end().await;
     });
 }

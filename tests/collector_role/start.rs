@@ -35,7 +35,10 @@ fn without_keys_spans_are_taken_and_nobody_can_ask() {
     let pod = site.start("checkout-collector-0");
     assert_eq!((pod.post_one().1.status, pod.probe("/readyz").0), (200, 200));
     assert_eq!(site.ask(&pod, "GET", BASE).status, 401);
-    pod.wait_for_log("the old grant keys stay", &["grant-keys"]);
+    let words = "cannot read grant keys: only grants by those kept are accepted";
+    pod.wait_for_log(words, &["grant-keys", "WARN"]);
+    let lines = pod.log().into_iter().filter(|line| line.to_string().contains("grant keys"));
+    assert_eq!(lines.count(), 1, "it is said once");
     site.publish_files(&[("capture.yaml", &capture(1, "{}")), ("grant-keys", &key_line(&site.key))]);
     wait_until("the keys are read", || site.ask(&pod, "GET", BASE).status == 200);
 }

@@ -68,6 +68,39 @@ async fn who_changes_their_mind_keeps_the_volume() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_changes_their_mind_while_nobody_looks_keeps_the_volume() {
+    let site = Site::at_rest(with_its_volume()).await;
+    assert!(site.operator.stop().await);
+    site.api.edit("tracecaptures", SHOP, "checkout", |capture| {
+        capture["spec"]["storage"]["deletionPolicy"] = json!("Retain");
+    });
+    site.api.delete("tracecaptures", SHOP, "checkout");
+    let site = Site::with(site.api, options("operator-1"));
+    pass(minutes(6)).await;
+    assert!(site.api.get("tracecaptures", SHOP, "checkout").is_none());
+    assert!(claim(&site.api).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_capture_keeps_its_volume_until_it_goes_on() {
+    let site = Site::at_rest(with_its_volume()).await;
+    let annotate = |annotations: Value| {
+        site.api.edit("tracecaptures", SHOP, "checkout", |capture| capture["metadata"]["annotations"] = annotations);
+    };
+    annotate(json!({ "tracecapture.dev/paused": "true" }));
+    pass(seconds(2)).await;
+    site.api.delete("tracecaptures", SHOP, "checkout");
+    pass(minutes(10)).await;
+    assert!(claim(&site.api).is_some() && site.has_children());
+    let (_, _, message) = site.condition("checkout", "Ready");
+    assert!(message.contains("tracecapture.dev/paused") && message.contains("the volume"), "{message}");
+    annotate(json!({}));
+    pass(minutes(1)).await;
+    assert!(site.api.get("tracecaptures", SHOP, "checkout").is_none());
+    assert!(claim(&site.api).is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_claim_that_was_brought_never_goes() {
     let api = FakeApi::new();
     let storage = json!({ "deletionPolicy": "Delete", "claimName": "mine" });

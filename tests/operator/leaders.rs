@@ -26,8 +26,8 @@ async fn of_two_replicas_one_leads_and_hands_over_when_it_ends() {
     assert_eq!(api.list("secrets").len(), 1, "both have the same key");
     assert!(first.operator.stop().await);
     assert_eq!(holder(&api), Value::Null);
-    pass(seconds(20)).await;
-    assert!(leads(&second));
+    pass(seconds(3)).await;
+    assert!(leads(&second), "it is handed over at once");
     api.delete("configmaps", SHOP, "checkout-settings");
     pass(seconds(2)).await;
     assert!(second.has_children());
@@ -62,5 +62,27 @@ async fn a_leader_that_cannot_renew_pauses_and_goes_on_later() {
     assert!(!site.has_children(), "nothing is written without the lease");
     site.api.heal();
     pass(seconds(40)).await;
+    assert!(leads(&site) && site.has_children());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_list_captures_says_so_and_leaves_the_lease() {
+    let api = FakeApi::new();
+    api.put("tracecaptures", capture(json!({})));
+    let words = "tracecaptures is forbidden: User \"operator\" cannot list resource \"tracecaptures\"";
+    let forbidden = || Fault::Status(403, "Forbidden", words);
+    api.fail(usize::MAX, forbidden(), |asked| asked.target.resource == "customresourcedefinitions");
+    api.fail(usize::MAX, forbidden(), |asked| asked.is("list", "tracecaptures"));
+    let site = Site::with(api.clone(), options("operator-0"));
+    pass(minutes(2)).await;
+    assert!(api.get("leases", SYSTEM, "tracecapture-operator").is_none());
+    let said = (site.operator.admin().ready)().unwrap_err();
+    assert!(
+        said.starts_with("cannot list TraceCapture objects in every namespace: tracecaptures is forbidden"),
+        "{said}"
+    );
+    assert_eq!(said.matches("forbidden").count(), 1, "{said}");
+    api.heal();
+    pass(seconds(30)).await;
     assert!(leads(&site) && site.has_children());
 }

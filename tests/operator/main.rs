@@ -8,6 +8,8 @@ mod fake;
 mod faults;
 mod leaders;
 mod permissions;
+mod refused;
 mod reports;
 mod site;
+mod status_link;
 mod steady;

@@ -16,6 +16,7 @@ async fn check(rules: &str, options: Options) {
     let spec = json!({
         "collector": { "replicas": 2 },
         "storage": { "accessModes": ["ReadWriteMany"], "storageClassName": "shared", "deletionPolicy": "Delete" },
+        "download": { "statusLink": "Signed" },
     });
     let site = Site::with(api, options);
     site.api.put("tracecaptures", capture(spec));
@@ -23,6 +24,9 @@ async fn check(rules: &str, options: Options) {
     site.api.settle(SHOP, "checkout");
     pass(minutes(2)).await;
     assert!(site.has_children());
+    site.api
+        .edit("tracecaptures", SHOP, "checkout", |capture| capture["spec"]["download"]["statusLink"] = json!("None"));
+    pass(minutes(1)).await;
     for leftover in leftovers(&site.api) {
         site.api.put(leftover.0, leftover.1);
     }

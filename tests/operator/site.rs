@@ -130,6 +130,7 @@ pub(crate) fn options(identity: &str) -> Options {
         public_url: Some("https://captures.example.com".to_owned()),
         identity: identity.to_owned(),
         collector_url: "http://{pod}.{service}.{namespace}.svc:4319".to_owned(),
+        max_link_ttl: Duration::from_hours(24 * 7),
         revisit: seconds(30),
         concurrency: 4,
     }

@@ -105,7 +105,8 @@ async fn a_changed_spec_changes_the_settings_and_no_pod() {
 async fn while_paused_nothing_is_repaired_and_the_status_says_so() {
     let site = Site::at_rest(capture(json!({}))).await;
     site.api.edit("tracecaptures", SHOP, "checkout", |capture| {
-        capture["metadata"]["annotations"] = json!({ "tracecapture.dev/paused": "true" });
+        // As `kubectl annotate … tracecapture.dev/paused=` writes it.
+        capture["metadata"]["annotations"] = json!({ "tracecapture.dev/paused": "" });
     });
     pass(seconds(2)).await;
     site.api.delete("configmaps", SHOP, "checkout-settings");
@@ -113,9 +114,33 @@ async fn while_paused_nothing_is_repaired_and_the_status_says_so() {
     assert!(site.api.get("configmaps", SHOP, "checkout-settings").is_none());
     let said = site.api.get("tracecaptures", SHOP, "checkout").unwrap()["status"].to_string();
     assert!(said.contains("Paused") || said.contains("paused"), "{said}");
-    site.api.edit("tracecaptures", SHOP, "checkout", |capture| capture["metadata"]["annotations"] = json!({}));
+    site.api.edit("tracecaptures", SHOP, "checkout", |capture| {
+        capture["metadata"]["annotations"] = json!({ "tracecapture.dev/paused": "false" });
+    });
     pass(seconds(2)).await;
     assert!(site.has_children());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_capture_that_stops_by_itself_is_told_when_it_does() {
+    // The test's clock begins at noon; the third visit would be at 12:01:30 and a little.
+    let site = Site::start([capture(json!({ "endTime": "2026-11-21T12:01:10Z" }))]);
+    pass(seconds(65)).await;
+    assert_eq!(site.condition("checkout", "Completed").1, "Running");
+    pass(seconds(10)).await;
+    let (status, reason, _) = site.condition("checkout", "Completed");
+    assert_eq!((&*status, &*reason), ("True", "TimeReached"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_news_makes_no_event() {
+    let site = Site::at_rest(capture(json!({}))).await;
+    let told: Vec<String> =
+        site.api.list("events").iter().map(|event| event["reason"].as_str().unwrap().to_owned()).collect();
+    assert!(told.contains(&"Receiving".to_owned()), "{told:?}");
+    for quiet in ["Unlimited", "Running", "Progressing", "Pending", "NoPublicAddress"] {
+        assert!(!told.contains(&quiet.to_owned()), "{told:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

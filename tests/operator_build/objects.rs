@@ -162,13 +162,13 @@ fn a_claim_has_room_for_what_is_kept_and_never_shrinks() {
 #[test]
 fn open_parts_of_the_spec_are_read_to_the_last_field() {
     check_invalid(
-        "{collector: {affinity: {podAffinity: {}, nodeAfinity: {a: 1}}, tolerations: [{key: 1}, {tolerate: x}],
-           topologySpreadConstraints: [{maxSkew: wide}]}}",
+        "{collector: {affinity: {podAffinity: {}, nodeAfinity: {a: 1}}, tolerations: [{key: a, tolerate: x}],
+           topologySpreadConstraints: [{maxSkew: 1, topologyKey: a, whenUnsatisfiable: DoNotSchedule,
+             labelSelector: {matchLabels: 1}}]}}",
         &[
-            "spec.collector.tolerations[0].key",
-            "spec.collector.tolerations[1].tolerate",
+            "spec.collector.tolerations[0].tolerate",
             "spec.collector.affinity.nodeAfinity.a",
-            "spec.collector.topologySpreadConstraints[0].maxSkew",
+            "spec.collector.topologySpreadConstraints[0].labelSelector.matchLabels",
         ],
     );
 }

@@ -111,7 +111,7 @@ fn what_makes_the_pod_a_collector_stays() {
         &container("volumeMounts: [{name: data, mountPath: /etc/tracecapture}, {name: x, mountPath: /data/chunks}]"),
         &["C.volumeMounts[/data/chunks]", "C.volumeMounts[/etc/tracecapture]"],
     );
-    for path in ["/data/", "//data", "/./etc/tracecapture", "/var/../data"] {
+    for path in ["/data/", "//data", "/./etc/tracecapture", "/var/../data", "/", "/etc"] {
         let mount = format!("volumeMounts: [{{name: x, mountPath: {path}}}]");
         check_refused(&container(&mount), &[&format!("C.volumeMounts[{path}]")]);
     }
@@ -121,6 +121,46 @@ fn what_makes_the_pod_a_collector_stays() {
     );
     check_refused(&container("readinessProbe: {httpGet: {path: /}}"), &["C.readinessProbe.httpGet"]);
     check_refused(&container("livenessProbe: {exec: {command: [a]}}"), &["C.livenessProbe.exec"]);
+    check_refused(&container("envFrom: [{configMapRef: {name: x}}]"), &["C.envFrom"]);
+    check_refused(&container("restartPolicy: Always"), &["C.restartPolicy"]);
+    check_refused(&container("terminationMessagePath: /data/chunks"), &["C.terminationMessagePath"]);
+    check_refused("{spec: {shareProcessNamespace: true}}", &["spec.shareProcessNamespace"]);
+    check_refused("{spec: {ephemeralContainers: [{name: x, image: i}]}}", &["spec.ephemeralContainers"]);
+}
+
+#[test]
+fn the_pods_get_no_token() {
+    let volume = |sources: &str| format!("{{spec: {{volumes: [{{name: v, projected: {{sources: [{sources}]}}}}]}}}}");
+    let token = "serviceAccountToken: {path: token}";
+    check_refused(
+        &volume(&format!("{{configMap: {{name: c}}}}, {{{token}}}, {{{token}, secret: {{name: s}}}}")),
+        &[
+            "spec.volumes[v].projected.sources[1].serviceAccountToken",
+            "spec.volumes[v].projected.sources[2].serviceAccountToken",
+        ],
+    );
+    check_taken(&volume("{configMap: {name: c}}, {secret: {name: s}}"), &[]);
+    check_refused("{spec: {serviceAccount: default}}", &["spec.serviceAccount"]);
+}
+
+#[test]
+fn a_pod_has_the_time_to_store_what_it_took() {
+    for seconds in [0, 1, 29] {
+        check_refused(
+            &format!("{{spec: {{terminationGracePeriodSeconds: {seconds}}}}}"),
+            &["spec.terminationGracePeriodSeconds"],
+        );
+    }
+    check_taken("{spec: {terminationGracePeriodSeconds: 30}}", &[]);
+    // Kubernetes then gives half a minute.
+    check_taken("{spec: {terminationGracePeriodSeconds: null}}", &[("/spec/terminationGracePeriodSeconds", None)]);
+    check_refused(
+        &container("livenessProbe: {terminationGracePeriodSeconds: 1}"),
+        &["C.livenessProbe.terminationGracePeriodSeconds"],
+    );
+    for lifecycle in ["preStop: {sleep: {seconds: 3600}}", "stopSignal: SIGKILL"] {
+        check_refused(&container(&format!("lifecycle: {{{lifecycle}}}")), &["C.lifecycle"]);
+    }
 }
 
 #[test]
@@ -130,6 +170,9 @@ fn the_restricted_profile_stays() {
         ("runAsNonRoot: false", "runAsNonRoot"),
         ("runAsNonRoot: null", "runAsNonRoot"),
         ("runAsUser: 0", "runAsUser"),
+        ("runAsGroup: 0", "runAsGroup"),
+        ("fsGroup: 0", "fsGroup"),
+        ("supplementalGroups: [7, 0]", "supplementalGroups"),
         ("seccompProfile: {type: Unconfined}", "seccompProfile"),
         ("seccompProfile: null", "seccompProfile"),
         ("appArmorProfile: {type: Unconfined}", "appArmorProfile"),
@@ -150,6 +193,7 @@ fn the_restricted_profile_stays() {
         ("capabilities: {drop: []}", "capabilities.drop"),
         ("runAsNonRoot: false", "runAsNonRoot"),
         ("runAsUser: 0", "runAsUser"),
+        ("runAsGroup: 0", "runAsGroup"),
         ("procMount: Unmasked", "procMount"),
         ("seccompProfile: {type: Unconfined}", "seccompProfile"),
         ("readOnlyRootFilesystem: false", "readOnlyRootFilesystem"),

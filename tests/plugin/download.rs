@@ -152,6 +152,28 @@ fn tokens_come_from_plugins_and_never_from_nowhere() {
 }
 
 #[test]
+fn a_plugin_is_found_beside_the_kubeconfig_that_names_it() {
+    let (site, body) = site();
+    let credential = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": { "token": TOKEN },
+    });
+    site.log_in(json!({ "exec": {
+        "apiVersion": "client.authentication.k8s.io/v1", "command": "./bin/log-in", "interactiveMode": "Never",
+    }}));
+    std::fs::create_dir_all(site.path("home/bin")).unwrap();
+    std::fs::rename(site.path("kubeconfig"), site.path("home/kubeconfig")).unwrap();
+    let plugin = site.path("home/bin/log-in");
+    std::fs::write(&plugin, format!("#!/bin/sh\necho '{credential}'\n")).unwrap();
+    std::fs::set_permissions(&plugin, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    // Another directory than that of the kubeconfig, which is named in both ways.
+    site.check(&["download", "checkout", "--kubeconfig", "home/kubeconfig"], 0, &["verified"], &[]);
+    check_whole(&site, &body);
+    let mut by_variable = site.command(&["download", "checkout", "-o", "b.tar"]);
+    let output = by_variable.env("KUBECONFIG", site.path("home/kubeconfig")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn a_token_stays_off_the_open_network() {
     let (site, _) = site();
     let status = json!({ "bundle": { "url": "http://captures.example.com/bundle.tar", "sizeBytes": 1, "chunks": 1 } });

@@ -1,4 +1,4 @@
-//! A gateway in this process: one bundle, ranges, and whatever goes wrong with them.
+//! A gateway in this process: one bundle, ranges, and whatever goes wrong with them; or what it is told to answer.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,6 +11,7 @@ use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
+use serde_json::{Value, json};
 
 pub(crate) type Answer = Response<UnsyncBoxBody<Bytes, io::Error>>;
 
@@ -26,15 +27,19 @@ pub(crate) enum Plan {
     Stall(usize, Sender<()>),
     /// This status with this detail instead of a bundle.
     Refuse(u16, &'static str),
+    /// This status with this document instead of a bundle.
+    Tell(u16, Value),
 }
 
 /// A request as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
+    pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) range: Option<String>,
     pub(crate) if_range: Option<String>,
+    pub(crate) body: String,
 }
 
 /// What it has and what it was asked.
@@ -59,7 +64,7 @@ impl Gateway {
     }
 
     /// Answers a request; behind the API server's proxy only the second header counts.
-    pub(crate) fn answer<B>(&self, request: &Request<B>) -> Answer {
+    pub(crate) fn answer(&self, request: &Request<Bytes>) -> Answer {
         let headers = request.headers();
         let is_proxied = request.uri().path().contains("/proxy/");
         let token = if is_proxied {
@@ -70,10 +75,12 @@ impl Gateway {
         let mut state = self.lock();
         let (range, if_range) = (text(headers, "range"), text(headers, "if-range"));
         state.asked.push(Asked {
+            method: request.method().to_string(),
             path: request.uri().path().to_owned(),
             query: request.uri().query().unwrap_or_default().to_owned(),
             range: range.clone(),
             if_range: if_range.clone(),
+            body: String::from_utf8(request.body().to_vec()).unwrap(),
         });
         if token.as_deref() != Some(TOKEN) {
             return refusal(401, "no token that holds");
@@ -81,6 +88,9 @@ impl Gateway {
         let plan = state.plans.pop_front();
         if let Some(Plan::Refuse(code, detail)) = plan {
             return refusal(code, detail);
+        }
+        if let Some(Plan::Tell(code, document)) = plan {
+            return tell(code, &document);
         }
         let total = state.body.len();
         let start = range.filter(|_| if_range.is_none_or(|tag| tag == state.etag));
@@ -118,8 +128,11 @@ fn body(bytes: Bytes, plan: Option<Plan>) -> UnsyncBoxBody<Bytes, io::Error> {
 }
 
 fn refusal(code: u16, detail: &str) -> Answer {
-    let document = serde_json::json!({ "status": code, "detail": detail }).to_string();
-    let body = Full::new(Bytes::from(document)).map_err(|never| match never {}).boxed_unsync();
+    tell(code, &json!({ "status": code, "detail": detail }))
+}
+
+fn tell(code: u16, document: &Value) -> Answer {
+    let body = Full::new(Bytes::from(document.to_string())).map_err(|never| match never {}).boxed_unsync();
     Response::builder().status(code).body(body).unwrap()
 }
 

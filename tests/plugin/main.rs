@@ -6,10 +6,12 @@
 #[path = "../support/chunks.rs"]
 #[expect(dead_code, reason = "one kind of bundle is made here")]
 mod chunks;
+mod complete;
 mod download;
 #[path = "../operator/fake/mod.rs"]
 #[expect(dead_code, reason = "only objects are asked for here")]
 mod fake;
 mod gateway;
+mod links;
 mod objects;
 mod site;

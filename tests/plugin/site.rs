@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 use crate::fake::FakeApi;
-use crate::gateway::{Answer, Gateway, TOKEN};
+use crate::gateway::{Answer, Gateway, Plan, TOKEN};
 
 /// The URL path of the capture's bundle.
 pub(crate) const BUNDLE: &str = "/api/v1/captures/shop/checkout/bundle.tar";
@@ -48,6 +48,11 @@ impl Site {
         let site = Self { api, gateway, address, dir: tempfile::tempdir().unwrap(), _runtime: runtime };
         site.log_in(json!({ "token": TOKEN }));
         site
+    }
+
+    /// Lets the gateway answer a question with a document.
+    pub(crate) fn tell(&self, status: u16, document: Value) {
+        self.gateway.plan([Plan::Tell(status, document)]);
     }
 
     /// Writes a kubeconfig with these credentials.
@@ -125,11 +130,11 @@ async fn serve(listener: TcpListener, api: FakeApi, gateway: Gateway) {
 }
 
 async fn answer(request: Request<Incoming>, api: &FakeApi, gateway: &Gateway) -> Answer {
-    if request.uri().path().contains("/api/v1/captures/") {
-        return gateway.answer(&request);
-    }
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
+    if ["/api/v1/captures/", "/api/v1/links/"].iter().any(|path| head.uri.path().contains(path)) {
+        return gateway.answer(&Request::from_parts(head, body));
+    }
     let response = api.serve(Request::from_parts(head, Body::from(body.to_vec()))).await;
     response.map(|body| body.map_err(|never| match never {}).boxed_unsync())
 }

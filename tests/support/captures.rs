@@ -21,7 +21,8 @@ pub(crate) const SUBJECTS: &[Subject] = &[
     ("ports differ, one transport is on, and ports of the pod itself are taken", ports),
     ("origins are what browsers send", origins),
     ("resources are quantities, and requests are within limits", resources),
-    ("an image is a reference without blanks", images),
+    ("an image is a reference", images),
+    ("tolerations and spread constraints are what a pod takes", tolerations),
     ("variables have names of their own", variables),
     ("node labels are labels", node_labels),
     ("an overlay keeps to what a pod may change", overlays),
@@ -60,12 +61,27 @@ pub(crate) const FORMS: &[(&str, &str)] = &[
     ("{stopAfterSeconds: 315360001}", "spec.stopAfterSeconds"),
     ("{endTime: tomorrow}", "spec.endTime"),
     ("{download: {enabled: 1}}", "spec.download.enabled"),
+    ("{download: {statusLink: Open}}", "spec.download.statusLink"),
     ("{receiver: {cors: {allowedOrigins: [a://b, a://b]}}}", "spec.receiver.cors.allowedOrigins[1]"),
     ("{collector: {image: ''}}", "spec.collector.image"),
     ("{collector: {resources: {requests: {cpu: 0.5}}}}", "spec.collector.resources.requests.cpu"),
     ("{collector: {resources: {requests: {cpu: []}}}}", "spec.collector.resources.requests.cpu"),
     ("{collector: {nodeSelector: {a: 1}}}", "spec.collector.nodeSelector.a"),
     ("{collector: {tolerations: [x]}}", "spec.collector.tolerations[0]"),
+    ("{collector: {tolerations: [{key: a, operator: Matches}]}}", "spec.collector.tolerations[0].operator"),
+    ("{collector: {tolerations: [{key: a, effect: Never}]}}", "spec.collector.tolerations[0].effect"),
+    (
+        "{collector: {topologySpreadConstraints: [{maxSkew: 0, topologyKey: a, whenUnsatisfiable: DoNotSchedule}]}}",
+        "spec.collector.topologySpreadConstraints[0].maxSkew",
+    ),
+    (
+        "{collector: {topologySpreadConstraints: [{maxSkew: 1, topologyKey: a}]}}",
+        "spec.collector.topologySpreadConstraints[0].whenUnsatisfiable",
+    ),
+    (
+        "{collector: {topologySpreadConstraints: [{maxSkew: 1, topologyKey: a, whenUnsatisfiable: Never}]}}",
+        "spec.collector.topologySpreadConstraints[0].whenUnsatisfiable",
+    ),
     ("{collector: {affinity: []}}", "spec.collector.affinity"),
     ("{collector: {env: [{name: A}, {name: B}, {name: A, value: x}]}}", "spec.collector.env[2]"),
     ("{collector: {env: [{value: x}]}}", "spec.collector.env[0].name"),
@@ -82,7 +98,7 @@ pub(crate) const UNKNOWN_FIELDS: &[(&str, &str)] = &[
     ("{limits: {}}", "spec.limits"),
     ("{forward: {}}", "spec.forward"),
     ("{receiver: {tls: {}}}", "spec.receiver.tls"),
-    ("{download: {statusLink: Signed}}", "spec.download.statusLink"),
+    ("{download: {link: Signed}}", "spec.download.link"),
     ("{collector: {resources: {claims: []}}}", "spec.collector.resources.claims"),
     ("{collector: {env: [{name: A, valueFrom: {}}]}}", "spec.collector.env[0].valueFrom"),
     ("{collector: {podOverlay: {kind: Pod}}}", "spec.collector.podOverlay.kind"),
@@ -100,8 +116,9 @@ pub(crate) const CHANGES: &[(&str, &str, bool)] = &[
     ("{accessModes: [ReadWriteOnce]}", "{accessModes: [ReadWriteMany]}", false),
     ("{size: 1Gi}", "{size: 2Gi}", true),
     ("{size: 1Gi}", "{size: 1024Mi}", true),
-    ("{size: 2Gi}", "{size: 1Gi}", false),
-    ("{size: 2Gi}", "{}", false),
+    // What the claim has decides, and only the operator knows it: it never makes one smaller.
+    ("{size: 2Gi}", "{size: 1Gi}", true),
+    ("{size: 2Gi}", "{}", true),
     ("{}", "{size: 2Gi}", true),
     ("{deletionPolicy: Retain}", "{deletionPolicy: Delete}", true),
 ];
@@ -132,7 +149,10 @@ fn sound() -> Vec<Case> {
             "{collector: {image: 'images.example.com:5000/tracecapture@sha256:0f'}}",
             "{collector: {nodeSelector: {kubernetes.io/arch: amd64, pool: ''}, tolerations: [{key: a, operator: Exists}]}}",
             "{collector: {env: [{name: RUST_LOG, value: debug}, {name: _x1}]}}",
-            "{collector: {affinity: {nodeAffinity: {}}, topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone}]}}",
+            "{collector: {affinity: {nodeAffinity: {}}, topologySpreadConstraints: [
+              {maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule, minDomains: 2, nodeTaintsPolicy: Honor}]}}",
+            "{collector: {resources: {limits: {memory: 64Mi}}}}",
+            "{storage: {accessModes: [ReadWriteOncePod]}}",
             "{collector: {podOverlay: {metadata: {labels: {team: shop}}, spec: {priorityClassName: high, volumes: []}}}}",
         ],
         &[],
@@ -212,9 +232,11 @@ fn resources() -> Vec<Case> {
         ("ephemeral-storage: 1G", ""),
         ("", "example.com/gpu: 0"),
     ];
-    let above = [("cpu: 501m", "cpu: '0.5'"), ("memory: 1Gi", "memory: 1G"), ("cpu: 2", "cpu: 1, memory: 1")];
+    let above = [("cpu: 501m", "cpu: '0.5'"), ("memory: 1Gi", "memory: 1G"), ("cpu: 2", "cpu: 1, memory: 1Gi")];
     let mut all = cases(sound.map(spec), &[]);
     all.extend(cases(above.map(spec), &["spec.collector.resources.requests"]));
+    let tiny = ["memory: 1", "memory: 63Mi", "memory: 67108863", "memory: 100m"];
+    all.extend(cases(tiny.map(|limits| spec(("", limits))), &["spec.collector.resources.limits"]));
     for quantity in ["banana", "-1", "''", "1 Gi", "1kb", "'1.'", "'.5'", "1.2.3", "'+1'"] {
         let cpu = format!("cpu: {quantity}");
         all.push(case(spec((&cpu, "cpu: 1")), &["spec.collector.resources.requests"]));
@@ -225,7 +247,69 @@ fn resources() -> Vec<Case> {
 
 fn images() -> Vec<Case> {
     let spec = |image| format!("{{collector: {{image: {image}}}}}");
-    cases(["a b", "' a'", "a\u{00e4}", "\"a\\n\""].map(spec), &["spec.collector.image"])
+    let sound = [
+        "a",
+        "a/b.c/d__e:V1.0-x_",
+        "localhost/a",
+        "Images.Example.com/a",
+        "'images.example.com:5000/a/b:1@sha256:0F'",
+        "'[::1]:5000/a'",
+        "'a:5000'",
+    ];
+    let faulty = [
+        "a b",
+        "' a'",
+        "a\u{00e4}",
+        "\"a\\n\"",
+        "../x",
+        "'x:::'",
+        "'../x:::'",
+        "X",
+        "'a:'",
+        "a/",
+        "/a",
+        "a//b",
+        "'a:b:c'",
+        "'a:b/c'",
+        "a/B",
+        "'a:-b'",
+        "'a@sha256'",
+        "'a@sha256:'",
+        "'a@sha256:xyz'",
+        "'a@:0'",
+        "'[]/a'",
+        "'[::1/a'",
+        "https://a/b",
+        ".a/b",
+    ];
+    let mut all = cases(sound.map(spec), &[]);
+    all.extend(cases(faulty.map(spec), &["spec.collector.image"]));
+    all
+}
+
+fn tolerations() -> Vec<Case> {
+    let spec = |toleration| format!("{{collector: {{tolerations: [{{key: first}}, {{{toleration}}}]}}}}");
+    let sound = [
+        "operator: Exists",
+        "key: a, value: b",
+        "key: a, operator: Equal, value: b, effect: NoExecute, tolerationSeconds: 3",
+        "key: a, operator: '', effect: ''",
+    ];
+    let faulty = [
+        "key: a, operator: Exists, value: b",
+        "effect: NoSchedule",
+        "key: '', operator: Equal",
+        "key: a, tolerationSeconds: 3",
+        "key: a, effect: NoSchedule, tolerationSeconds: 3",
+    ];
+    let mut all = cases(sound.map(spec), &[]);
+    all.extend(cases(faulty.map(spec), &["spec.collector.tolerations"]));
+    let spread = "{maxSkew: 1, topologyKey: a, whenUnsatisfiable: ScheduleAnyway, minDomains: 1}";
+    all.push(case(
+        format!("{{collector: {{topologySpreadConstraints: [{spread}]}}}}"),
+        &["spec.collector.topologySpreadConstraints"],
+    ));
+    all
 }
 
 fn variables() -> Vec<Case> {
@@ -265,7 +349,13 @@ fn claims() -> Vec<Case> {
     let below = |path| format!("{{storage: {{claimName: c, subPath: {path}}}}}");
     let fields = ["size: 1Gi", "storageClassName: nfs", "accessModes: [ReadWriteMany]"];
     let mut all = cases(fields.map(described), &["spec.storage.claimName"]);
-    all.extend(cases(["/x", "../x", "x/..", "x/../y", "'..'"].map(below), &["spec.storage.subPath"]));
+    all.extend(cases(["/x", "../x", "x/..", "x/../y", "'..'", "/x/"].map(below), &["spec.storage.subPath"]));
+    let roundabout = ["'.'", "./x", "x/", "x//y", "x/./y", "x/.", "./"];
+    all.extend(cases(roundabout.map(below), &["spec.storage.subPath"]));
+    all.extend(cases(["x", "x/y", ".x", "x./y", "...", "x/..y"].map(below), &[]));
+    let modes = |modes| format!("{{storage: {{accessModes: [{modes}]}}}}");
+    let mixed = ["ReadWriteOncePod, ReadWriteOnce", "ReadWriteMany, ReadWriteOncePod"];
+    all.extend(cases(mixed.map(modes), &["spec.storage.accessModes"]));
     all.extend([
         case("{storage: {claimName: Bad_Name}}", &["spec.storage.claimName"]),
         case("{storage: {storageClassName: a..b}}", &["spec.storage.storageClassName"]),

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::container::{self, DATA_DIR, DATA_VOLUME, IDENTITY, SETTINGS_DIR, SETTINGS_VOLUME};
+use super::pod::LEAST_TERMINATION_SECONDS;
 use crate::api::Fault;
 
 /// By which members the elements of lists are found.
@@ -17,6 +18,9 @@ const RESERVED: [&str; 2] = ["POD_", "TRACECAPTURE_"];
 /// The container of the collector.
 const COLLECTOR: [&str; 3] = ["spec", "containers", container::NAME];
 
+/// How long a pod may take to end, on the pod and on a probe that found the collector dead.
+const GRACE: &str = "terminationGracePeriodSeconds";
+
 /// Its probes, and the ways in which a probe can ask.
 const PROBES: [&str; 3] = ["livenessProbe", "readinessProbe", "startupProbe"];
 const HANDLERS: [&str; 4] = ["exec", "grpc", "httpGet", "tcpSocket"];
@@ -24,7 +28,7 @@ const HANDLERS: [&str; 4] = ["exec", "grpc", "httpGet", "tcpSocket"];
 /// Paths within the template, and what to do instead of changing them.
 ///
 /// The rules of the resource refuse some of them already: the template does not rely on it.
-const OF_THE_POD: [(&[&str], &str); 11] = [
+const OF_THE_POD: [(&[&str], &str); 12] = [
     (&["spec", "serviceAccountName"], "the pods run under an account without permissions: remove it"),
     (&["spec", "serviceAccount"], "the pods run under an account without permissions: remove it"),
     (&["spec", "automountServiceAccountToken"], "the pods get no token: remove it"),
@@ -33,16 +37,21 @@ const OF_THE_POD: [(&[&str], &str); 11] = [
     (&["spec", "ephemeralContainers"], "belongs to running pods: use `kubectl debug`"),
     (&["spec", "hostname"], "the set names its pods: remove it"),
     (&["spec", "subdomain"], "the set names its pods: remove it"),
+    (&["spec", "shareProcessNamespace"], "lets other containers signal the collector and read its memory: remove it"),
     (&["spec", "nodeName"], "goes past the scheduler: use `spec.collector.nodeSelector`"),
     (&["spec", "volumes", SETTINGS_VOLUME], "the collector reads its settings here: remove it"),
     (&["spec", "volumes", DATA_VOLUME], "chunks lie on the volume of `spec.storage`: change it there"),
 ];
 
 /// Paths within the container of the collector, and what to do instead of changing them.
-const OF_THE_COLLECTOR: [(&[&str], &str); 9] = [
+const OF_THE_COLLECTOR: [(&[&str], &str); 13] = [
     (&["image"], "use `spec.collector.image`"),
     (&["command"], "the image knows its program: remove it"),
     (&["args"], "the collector takes its settings from the capture: remove it"),
+    (&["envFrom"], "could set flags of the collector: name the variables one by one under `env`"),
+    (&["lifecycle"], "the collector drains by itself when it is told to end: remove it"),
+    (&["restartPolicy"], "pods of a set are always restarted: remove it"),
+    (&["terminationMessagePath"], "could hide files of the collector: remove it"),
     (&["ports"], "use `spec.receiver`; give ports of your own to a container of your own"),
     (&["env", IDENTITY[0].0], "tells the collector which pod it is: remove it"),
     (&["env", IDENTITY[1].0], "tells the collector which pod it is: remove it"),
@@ -76,6 +85,8 @@ pub(super) fn faults(before: &Value, merged: &Value) -> Vec<Fault> {
         let advice = "the collector answers this probe on its own port: change its times only";
         faults.extend(HANDLERS.iter().filter_map(|way| templates.change(&of_collector(&[probe, way]), advice)));
     }
+    faults.extend(templates.short_ends());
+    faults.extend(templates.tokens());
     faults.extend(templates.shadowing_mounts());
     faults.extend(templates.reserved_variables());
     faults
@@ -89,12 +100,41 @@ impl Templates<'_> {
         Some(Fault::new(text(path), advice))
     }
 
-    /// Returns the mounts that would lie over the settings or the chunks, or over a part of them.
+    /// Returns where a pod would be killed before it has drained and sealed its chunk.
+    fn short_ends(self) -> Vec<Fault> {
+        let of_probes = PROBES.map(|probe| of_collector(&[probe, GRACE]));
+        let places = [vec!["spec", GRACE]].into_iter().chain(of_probes);
+        let is_short = |path: &Vec<&str>| {
+            at(self.merged, path).and_then(Value::as_i64).is_some_and(|seconds| seconds < LEAST_TERMINATION_SECONDS)
+        };
+        let advice =
+            format!("a collector needs that long to store what it took: write at least {LEAST_TERMINATION_SECONDS}");
+        places.filter(is_short).map(|path| Fault::new(text(&path), advice.clone())).collect()
+    }
+
+    /// Returns the volumes that would hand out a token of the pods' account.
+    fn tokens(self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        for volume in at(self.merged, &["spec", "volumes"]).and_then(Value::as_array).into_iter().flatten() {
+            let name = volume.get("name").and_then(Value::as_str).unwrap_or_default();
+            let sources = volume.pointer("/projected/sources").and_then(Value::as_array).into_iter().flatten();
+            let is_token = |(_, source): &(usize, &Value)| source.get("serviceAccountToken").is_some();
+            faults.extend(sources.enumerate().filter(is_token).map(|(index, _)| {
+                let path =
+                    format!("{}.projected.sources[{index}].serviceAccountToken", text(&["spec", "volumes", name]));
+                Fault::new(path, "the pods get no token: remove it")
+            }));
+        }
+        faults
+    }
+
+    /// Returns the mounts that would lie over the settings or the chunks, over a part of them or over what holds them.
     fn shadowing_mounts(self) -> Vec<Fault> {
         let ours = [SETTINGS_DIR, DATA_DIR];
         let lies_over = |path: &&str| {
             let parts = parts_of(path);
-            !ours.contains(path) && (ours.iter().any(|dir| parts.starts_with(&parts_of(dir))) || parts.contains(&".."))
+            let overlaps = |dir: &&str| parts.starts_with(&parts_of(dir)) || parts_of(dir).starts_with(&parts);
+            !ours.contains(path) && (ours.iter().any(overlaps) || parts.contains(&".."))
         };
         let advice = "would hide files of the collector: mount it elsewhere";
         let paths = names(self.merged, "volumeMounts", "mountPath").filter(lies_over);

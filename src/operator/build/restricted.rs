@@ -2,7 +2,8 @@
 //!
 //! A little stricter than the profile: what it asks of the pod *or* of every container must
 //! stand on the pod, as it does in the template. So no container that is merged in later, by
-//! this overlay or by another controller, is without it.
+//! this overlay or by another controller, is without it. And root's group is as little given as
+//! its user: files of images, and of volumes that others share, may be open to it.
 //!
 //! Source: Kubernetes documentation, "Pod Security Standards", baseline and restricted.
 
@@ -94,6 +95,10 @@ impl Findings {
         let path = |field: &str| format!("spec.securityContext.{field}");
         self.unless(context.run_as_non_root == Some(true), &path("runAsNonRoot"), "write `true`");
         self.unless(context.run_as_user != Some(0), &path("runAsUser"), "write another user than root");
+        self.unless(context.run_as_group != Some(0), &path("runAsGroup"), "write another group than root");
+        self.unless(context.fs_group != Some(0), &path("fsGroup"), "write another group than root");
+        let has_root = context.supplemental_groups.iter().flatten().any(|group| *group == 0);
+        self.unless(!has_root, &path("supplementalGroups"), "remove 0, the group of root");
         let seccomp = context.seccomp_profile.as_ref().map(|profile| profile.type_.as_str());
         self.unless(seccomp.is_some_and(confines), &path("seccompProfile"), "write `type: RuntimeDefault`");
         let apparmor = context.app_armor_profile.as_ref().map(|profile| profile.type_.as_str());
@@ -139,6 +144,7 @@ impl Findings {
         self.unless(cannot_rise, &of("allowPrivilegeEscalation"), "write `false`");
         self.unless(context.run_as_non_root != Some(false), &of("runAsNonRoot"), "remove it");
         self.unless(context.run_as_user != Some(0), &of("runAsUser"), "write another user than root");
+        self.unless(context.run_as_group != Some(0), &of("runAsGroup"), "write another group than root");
         let capabilities = context.capabilities.clone().unwrap_or_default();
         let drops_all = capabilities.drop.iter().flatten().any(|name| name == "ALL");
         self.unless(drops_all, &of("capabilities.drop"), "write `[ALL]`");

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value, json};
 
 use super::metadata::texts;
 use super::{BuildError, Plan};
 use crate::api::API_VERSION;
-use crate::api::names::{GRANT_KEYS_FILE, SETTINGS_FILE};
+use crate::api::names::{GRANT_KEYS_FILE, INSTALLATION_ANNOTATION, SETTINGS_FILE};
 
 /// The parts of the spec that say how pods run: pods have no use for them, and a change of
 /// them must not look to a collector like a change of its settings.
@@ -21,8 +22,10 @@ const NOT_FOR_PODS: [&str; 2] = ["collector", "storage"];
 pub(super) fn config_map(plan: &Plan<'_>) -> Result<ConfigMap, BuildError> {
     let manifest = serde_saphyr::to_string(&manifest(plan)).map_err(BuildError::Settings)?;
     let keys: String = plan.context.grant_keys.iter().map(|key| key.to_text() + "\n").collect();
+    // By this an installation notices another one that looks after the same captures.
+    let annotations = Some(texts([(INSTALLATION_ANNOTATION, plan.context.installation_namespace)]));
     Ok(ConfigMap {
-        metadata: plan.owned(plan.names.settings()),
+        metadata: ObjectMeta { annotations, ..plan.owned(plan.names.settings()) },
         data: Some(texts([(SETTINGS_FILE, &manifest), (GRANT_KEYS_FILE, &keys)])),
         ..ConfigMap::default()
     })

@@ -26,6 +26,21 @@ fn capture(name: &str, minute: u8, version: i64, claim: Option<&str>) -> Deseria
     .unwrap()
 }
 
+fn below(name: &str, minute: u8, sub_path: &str) -> DeserializeGuard<TraceCapture> {
+    let mut guard = capture(name, minute, 1, Some("c"));
+    let storage = &mut guard.0.as_mut().unwrap().spec.storage;
+    storage.sub_path = Some(sub_path.to_owned()).filter(|path| !path.is_empty());
+    guard
+}
+
+/// Checks whether two directories of one claim are taken for the same or for nested ones.
+fn check_shared(first: &str, second: &str, is_shared: bool) {
+    for (early, late) in [(first, second), (second, first)] {
+        let index = with(&[below("early", 1, early), below("late", 2, late)]);
+        assert_eq!(index.sharers(&id("late")).len(), usize::from(is_shared), "`{early}` and `{late}`");
+    }
+}
+
 fn child(capture: &str, version: &str) -> PartialObjectMeta<ConfigMap> {
     serde_json::from_value(json!({
         "metadata": {
@@ -92,4 +107,28 @@ fn who_came_first_keeps_the_directory_until_it_is_gone() {
     }
     let effects = index.apply_capture(CAPTURES, Event::Delete(capture("early", 1, 1, Some("c"))));
     assert_eq!((effects.visit, index.sharers(&id("late"))), (vec![id("late")], vec![]));
+}
+
+#[test]
+fn a_directory_is_the_same_however_it_is_written() {
+    for other in ["a", "./a", "a/", "a//", "/a", "a/.", "././a"] {
+        check_shared("a", other, true);
+    }
+    for root in ["", ".", "./", "/"] {
+        check_shared(root, "", true);
+    }
+    check_shared("a", "b", false);
+    check_shared("a", "ab", false);
+    check_shared("a/b", "a/c", false);
+}
+
+#[test]
+fn a_directory_within_another_is_no_place_of_its_own() {
+    check_shared("", "a", true);
+    check_shared("a", "a/b", true);
+    check_shared("a/b", "./a//b/c/", true);
+    let mut index = with(&[below("root", 1, ""), below("nested", 2, "x/y")]);
+    assert_eq!(index.sharers(&id("nested")), [id("root")]);
+    let effects = index.apply_capture(CAPTURES, Event::Delete(below("root", 1, "")));
+    assert_eq!(effects.visit, [id("nested")]);
 }

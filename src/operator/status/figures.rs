@@ -2,8 +2,9 @@
 
 use super::round::{steady, to_minute, whole};
 use super::scene::{Keeper, Scene};
+use super::{LinkNews, Visit};
 use crate::api::report::{ReportedReceived, ReportedStorage};
-use crate::api::{BundleStatus, ReceivedStatus, StorageStatus};
+use crate::api::{BundleStatus, LinkStatus, ReceivedStatus, StorageStatus, access};
 use crate::clock::Timestamp;
 
 /// Returns what lies on the volume; what was known of it last where the keeper does not answer.
@@ -67,13 +68,29 @@ pub(super) fn last_span_time(scene: &Scene<'_>) -> Option<String> {
 /// Returns where the capture is downloaded; what was known where nothing is known of the object.
 pub(super) fn bundle(scene: &Scene<'_>, storage: Option<&StorageStatus>) -> Option<BundleStatus> {
     let visit = scene.visit;
-    let Ok(capture) = visit.capture else { return visit.previous.and_then(|status| status.bundle.clone()) };
+    let link = link(visit);
+    let Ok(capture) = visit.capture else {
+        let previous = visit.previous.and_then(|status| status.bundle.clone());
+        return previous.map(|bundle| BundleStatus { link, ..bundle });
+    };
     if !capture.spec().download.enabled {
         return None;
     }
-    let url =
-        visit.public_url.map(|base| format!("{base}/api/v1/captures/{}/{}/bundle.tar", visit.namespace, visit.name));
+    let url = visit.public_url.map(|base| format!("{base}{}", access::bundle_path(capture.id())));
     let (size_bytes, chunks) = storage
         .map_or((0, 0), |storage| (storage.used_bytes, storage.chunks.saturating_add(storage.in_progress_chunks)));
-    Some(BundleStatus { url, size_bytes, chunks })
+    Some(BundleStatus { url, size_bytes, chunks, link })
+}
+
+/// Returns the signed link of the status; one that nobody could look at until it expires.
+fn link(visit: &Visit<'_>) -> Option<LinkStatus> {
+    match visit.link {
+        LinkNews::Off => None,
+        LinkNews::On(link) => Some(link.clone()),
+        LinkNews::Unseen | LinkNews::Failed(_) => {
+            let previous = visit.previous.and_then(|status| status.bundle.as_ref()?.link.clone());
+            let is_alive = |link: &LinkStatus| link.expiration_time.parse().is_ok_and(|end: Timestamp| visit.now < end);
+            previous.filter(is_alive)
+        }
+    }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Visit;
 use super::scene::{Keeper, Scene};
 use super::verdict::Verdict;
+use super::{LinkNews, Visit};
 use crate::api::report::CollectorReport;
 use crate::api::{Reason, StorageStatus};
 use crate::units::ByteSize;
@@ -61,8 +61,18 @@ pub(super) fn recovery(scene: &Scene<'_>) -> Verdict {
     }
 }
 
-/// Says whether the capture can be downloaded.
+/// Says whether the capture can be downloaded, and in any case that a link stands in the status.
 pub(super) fn download(scene: &Scene<'_>) -> Verdict {
+    let verdict = served(scene);
+    match scene.visit.link {
+        LinkNews::On(_) if verdict.reason != Reason::SignedLink => {
+            verdict.and("The signed link in `status.bundle.link` is for everybody who can read this object.")
+        }
+        _ => verdict,
+    }
+}
+
+fn served(scene: &Scene<'_>) -> Verdict {
     let visit = scene.visit;
     match visit.capture {
         Err(refusal) => return Verdict::unknown(refusal.reason, &refusal.message),
@@ -79,10 +89,25 @@ pub(super) fn download(scene: &Scene<'_>) -> Verdict {
     }
     match scene.keeper() {
         Keeper::Silent(why) => Verdict::no(Reason::KeeperUnreachable, &capitalized(&why)),
-        _ => reported(scene).map_or_else(
-            |unknown| unknown,
-            |_| Verdict::yes(Reason::Available, "The capture can be downloaded from `status.bundle.url`."),
+        _ => reported(scene).map_or_else(|unknown| unknown, |_| available(visit.link)),
+    }
+}
+
+/// Says who can download: also who reads the status, where a link stands in it.
+fn available(link: &LinkNews) -> Verdict {
+    match link {
+        LinkNews::Off | LinkNews::Unseen => {
+            Verdict::yes(Reason::Available, "The capture can be downloaded from `status.bundle.url`.")
+        }
+        LinkNews::On(_) => Verdict::yes(
+            Reason::SignedLink,
+            "Everybody who can read this object can download the capture, by the signed link in `status.bundle.link`.",
         ),
+        LinkNews::Failed(why) => {
+            let what =
+                format!("The capture can be downloaded from `status.bundle.url`, but not by a signed link: {why}");
+            Verdict::yes(Reason::StatusLinkFailed, &what)
+        }
     }
 }
 

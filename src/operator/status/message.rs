@@ -13,15 +13,14 @@ const CUT: &str = "…";
 pub(super) fn compose(what: &str, next: &str) -> String {
     let next = cut(&one_line(next), MAX_BYTES / 2);
     let what = one_line(what);
-    if next.is_empty() {
-        return cut(&what, MAX_BYTES);
+    let mut text = cut(&what, MAX_BYTES - json_len(&next) - 2);
+    if text.chars().last().is_some_and(|last| !['.', '!', '?', '…'].contains(&last)) {
+        text.push('.');
     }
-    let what = cut(&what, MAX_BYTES - json_len(&next) - 2);
-    match what.chars().last() {
-        None => next,
-        Some('.' | '!' | '?' | '…') => format!("{what} {next}"),
-        Some(_) => format!("{what}. {next}"),
+    if !text.is_empty() && !next.is_empty() {
+        text.push(' ');
     }
+    text + &next
 }
 
 /// Replaces every run of white space and control characters by one blank.
@@ -64,6 +63,8 @@ mod tests {
         assert_eq!(compose("no\n  room\u{7}\there", "Make some."), "no room here. Make some.");
         assert_eq!(compose("Full.", "Grow."), "Full. Grow.");
         assert_eq!(compose("Full.", ""), "Full.");
+        assert_eq!(compose("write less", ""), "write less.");
+        assert_eq!(compose("", ""), "");
         assert_eq!(compose("", "Grow."), "Grow.");
         for filler in ["a", "\"", "ä", "\u{1f600}", "a b"] {
             let message = compose(&filler.repeat(2000), "Grow it.");

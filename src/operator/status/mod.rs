@@ -27,7 +27,7 @@ pub use round::worth_publishing;
 pub use transitions::{Transition, transitions};
 
 use super::observed::Observed;
-use crate::api::{Reason, TraceCaptureStatus, ValidCapture};
+use crate::api::{LinkStatus, Reason, TraceCaptureStatus, ValidCapture};
 use crate::clock::Timestamp;
 
 /// What a status is derived from.
@@ -45,6 +45,8 @@ pub struct Visit<'a> {
     pub observed: &'a Observed,
     /// Whether everything that was built is applied; `Ok` also where nothing was tried.
     pub applied: Result<(), &'a ApplyFailure>,
+    /// Why the claim did not grow, as the API server said it.
+    pub unresized: Option<&'a str>,
     /// The wall time.
     pub now: Timestamp,
     /// The status that the object has.
@@ -53,6 +55,23 @@ pub struct Visit<'a> {
     pub public_url: Option<&'a str>,
     /// Whether reconciling is paused.
     pub paused: bool,
+    /// Whether somebody deleted the object.
+    pub is_ending: bool,
+    /// What became of the signed link that the capture may want in its status.
+    pub link: &'a LinkNews,
+}
+
+/// What became of the signed link in the status of a capture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkNews {
+    /// None is wanted, or there is no address for it.
+    Off,
+    /// This one is good for now.
+    On(LinkStatus),
+    /// Nobody looked: what the status shows stays until it expires.
+    Unseen,
+    /// It could not be made, renewed or ended, and why; what the status shows stays until it expires.
+    Failed(String),
 }
 
 /// Why nothing is made of an object: it is unreadable or invalid, or its overlay or its claim cannot be used.
@@ -69,6 +88,15 @@ pub struct Refusal {
 pub struct ApplyFailure {
     /// The reason for the conditions.
     pub reason: Reason,
-    /// Which object, and what the API server said; the reason's next step is added.
+    /// Which object, and what the API server said.
     pub message: String,
+    /// What to do about it.
+    pub next: String,
+}
+
+impl ApplyFailure {
+    /// Makes a failure with the next step of its reason.
+    pub fn new(reason: Reason, message: String) -> Self {
+        Self { reason, message, next: reason.next_step().to_owned() }
+    }
 }

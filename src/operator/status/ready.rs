@@ -4,8 +4,26 @@ use super::scene::Scene;
 use super::verdict::{Holds, Verdict};
 use crate::api::Reason;
 
-/// Says whether a span sent now would land on the disk, and if not, names the cause that is nearest to it.
+/// What is told beside everything else while a capture is paused.
+const PAUSED: &str = "Reconciling is paused by the annotation `tracecapture.dev/paused`: changes of the object have no \
+                      effect until it is removed or `false`.";
+
+/// What is told where a paused capture was deleted whose volume is to go with it.
+const PAUSED_AT_ITS_END: &str = "Reconciling is paused by the annotation `tracecapture.dev/paused`: the volume, which \
+                                 is to go with this object, and its pods stay until it is removed or `false`.";
+
+/// Says whether a span sent now would land on the disk, and whether somebody paused the capture.
 pub(super) fn ready(scene: &Scene<'_>, storage: &Verdict, receivers: &Verdict) -> Verdict {
+    let verdict = nearest_cause(scene, storage, receivers);
+    match (scene.visit.paused, scene.visit.is_ending) {
+        (false, _) => verdict,
+        (true, false) => verdict.with_note(PAUSED),
+        (true, true) => verdict.with_note(PAUSED_AT_ITS_END),
+    }
+}
+
+/// Says whether a span sent now would land on the disk, and if not, names the cause that is nearest to it.
+fn nearest_cause(scene: &Scene<'_>, storage: &Verdict, receivers: &Verdict) -> Verdict {
     let n_takers = scene.n_takers();
     if n_takers > 0 {
         return receiving(scene, n_takers);
@@ -36,12 +54,14 @@ fn receiving(scene: &Scene<'_>, n_takers: usize) -> Verdict {
     }
     if let Err(failure) = visit.applied {
         let what = format!("Spans are taken and stored, but not all of the object has an effect: {}", failure.message);
-        return Verdict::yes(failure.reason, &what);
+        return Verdict::new(Holds::Yes, failure.reason, &what, &failure.next);
+    }
+    if let Some(unresized) = visit.unresized {
+        let what = format!("Spans are taken and stored, but the volume did not grow: {unresized}");
+        return Verdict::yes(Reason::ResizeFailed, &what);
     }
     let what = format!("{n_takers} of {} pods take and store spans.", scene.n_wanted);
-    let next =
-        if visit.paused { "Reconciling is paused: changes of the object have no effect until then." } else { "" };
-    Verdict::new(Holds::Yes, Reason::Receiving, &what, next)
+    Verdict::yes(Reason::Receiving, &what)
 }
 
 /// Says whether the capture has stopped by itself.
@@ -53,6 +73,10 @@ pub(super) fn completed(scene: &Scene<'_>) -> Verdict {
     };
     match capture.stop_time(visit.now) {
         None => Verdict::no(Reason::Unlimited, "The capture has no time to stop at."),
+        Some(stop) if capture.origin().created.is_some_and(|created| stop <= created) => {
+            let what = format!("It was to stop at {stop}, before it was created: it never took spans.");
+            Verdict::yes(Reason::TimeReached, &what)
+        }
         Some(stop) if stop <= visit.now => Verdict::yes(Reason::TimeReached, &format!("It stopped at {stop}.")),
         Some(stop) => Verdict::no(Reason::Running, &format!("It stops at {stop}.")),
     }

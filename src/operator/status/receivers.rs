@@ -33,7 +33,7 @@ pub(super) fn receivers(scene: &Scene<'_>) -> Verdict {
         return Verdict::no(refusal.reason, &refusal.message);
     }
     if let Err(failure) = visit.applied {
-        return Verdict::no(failure.reason, &failure.message);
+        return Verdict::unapplied(failure);
     }
     if visit.observed.stateful_set.is_none() {
         let reason = if visit.paused { Reason::Paused } else { Reason::Pending };

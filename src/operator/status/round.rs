@@ -63,13 +63,13 @@ fn without_figures(status: &TraceCaptureStatus) -> TraceCaptureStatus {
     for condition in &mut status.conditions {
         condition.message.clear();
     }
-    let url = status.bundle.take().and_then(|bundle| bundle.url);
+    let (url, link) = status.bundle.take().map(|bundle| (bundle.url, bundle.link)).unwrap_or_default();
     TraceCaptureStatus {
         last_update_time: None,
         storage: None,
         received: None,
         last_span_time: None,
-        bundle: Some(crate::api::BundleStatus { url, ..Default::default() }),
+        bundle: Some(crate::api::BundleStatus { url, link, ..Default::default() }),
         ..status
     }
 }

@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Amount;
 
 use super::scene::Scene;
 use super::verdict::{Holds, Verdict};
+use crate::api::names::CAPTURE_LABEL;
 use crate::api::report::StorageHealth;
 use crate::api::{Quantity, Reason};
 use crate::operator::observed::StorageClassSeen;
@@ -22,12 +23,15 @@ pub(super) fn storage(scene: &Scene<'_>) -> Verdict {
         return Verdict::no(refusal.reason, &refusal.message);
     }
     let Some(claim) = &visit.observed.claim else { return without_claim(scene) };
-    lost(claim)
+    foreign(scene, claim)
+        .or_else(|| lost(claim))
         .or_else(|| mode_mismatch(scene, claim))
-        .or_else(|| unbound(scene, claim))
         .or_else(|| at_fault(scene, claim))
+        .or_else(|| unresized(scene, claim))
+        .or_else(|| unbound(scene, claim))
         .or_else(|| unproven(scene, claim))
         .or_else(|| growing(claim))
+        .or_else(|| shrunk(scene, claim))
         .unwrap_or_else(|| {
             let what = format!("Claim `{}` ({}) is bound and can be written.", name_of(claim), capacity_of(claim));
             Verdict::yes(Reason::Mounted, &what)
@@ -49,7 +53,7 @@ fn without_claim(scene: &Scene<'_>) -> Verdict {
         return class_missing(storage.storage_class_name.as_deref());
     }
     if let Err(failure) = visit.applied {
-        return Verdict::no(failure.reason, &failure.message);
+        return Verdict::unapplied(failure);
     }
     let reason = if visit.paused { Reason::Paused } else { Reason::Pending };
     Verdict::unknown(reason, "The claim is not made yet.")
@@ -58,6 +62,17 @@ fn without_claim(scene: &Scene<'_>) -> Verdict {
 fn class_missing(name: Option<&str>) -> Verdict {
     let what = format!("There is no storage class `{}`.", name.unwrap_or_default());
     Verdict::no(Reason::StorageClassMissing, &what)
+}
+
+/// A claim of the name that ours would have, which somebody else made: it is left alone.
+fn foreign(scene: &Scene<'_>, claim: &PersistentVolumeClaim) -> Option<Verdict> {
+    let visit = scene.visit;
+    if visit.capture.ok()?.spec().storage.claim_name.is_some() {
+        return None;
+    }
+    let failure = visit.applied.err()?;
+    let owner = claim.metadata.labels.as_ref().and_then(|labels| labels.get(CAPTURE_LABEL));
+    (owner.map(String::as_str) != Some(visit.name)).then(|| Verdict::unapplied(failure))
 }
 
 fn lost(claim: &PersistentVolumeClaim) -> Option<Verdict> {
@@ -149,6 +164,33 @@ fn how_to_grow(scene: &Scene<'_>, claim: &PersistentVolumeClaim) -> String {
     )
 }
 
+/// A claim whose growth the API server refuses: what it has can be written all the same.
+fn unresized(scene: &Scene<'_>, claim: &PersistentVolumeClaim) -> Option<Verdict> {
+    let why = scene.visit.unresized?;
+    let has = requested_of(claim).map_or("what it has", |size| &size.0);
+    let next = format!("Set `spec.storage.size` back to `{has}`, or let the class allow expansion.");
+    let holds = match (phase_of(claim) == Some("Bound"), scene.reports().next()) {
+        (false, _) => Holds::No,
+        (true, None) => Holds::Unknown,
+        (true, Some(_)) => Holds::Yes,
+    };
+    Some(Verdict::new(holds, Reason::ResizeFailed, why, &next))
+}
+
+/// A claim that has more than the capture asks for.
+fn shrunk(scene: &Scene<'_>, claim: &PersistentVolumeClaim) -> Option<Verdict> {
+    let wanted = scene.visit.capture.ok()?.spec().storage.size.as_ref()?;
+    let has = requested_of(claim)?;
+    let is_less = wanted.nanos()? < nanos_of(has)?;
+    let what = format!(
+        "Claim `{}` keeps its {}, more than the {} of `spec.storage.size`: a volume never shrinks",
+        name_of(claim),
+        has.0,
+        wanted.bytes()?
+    );
+    is_less.then(|| Verdict::yes(Reason::ShrinkRefused, &what))
+}
+
 /// A claim that is bound says nothing of whether it can be written: only a collector can.
 fn unproven(scene: &Scene<'_>, claim: &PersistentVolumeClaim) -> Option<Verdict> {
     if scene.reports().next().is_some() {
@@ -160,8 +202,7 @@ fn unproven(scene: &Scene<'_>, claim: &PersistentVolumeClaim) -> Option<Verdict>
 
 /// A claim that grows, or failed to: it can be written all the same.
 fn growing(claim: &PersistentVolumeClaim) -> Option<Verdict> {
-    let requested = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
-    let requested = requested.and_then(|requests| requests.get("storage"))?;
+    let requested = requested_of(claim)?;
     let capacity = capacity_in(claim)?;
     if nanos_of(requested)? <= nanos_of(capacity)? {
         return None;
@@ -187,6 +228,10 @@ fn name_of(claim: &PersistentVolumeClaim) -> &str {
 
 fn phase_of(claim: &PersistentVolumeClaim) -> Option<&str> {
     claim.status.as_ref()?.phase.as_deref()
+}
+
+fn requested_of(claim: &PersistentVolumeClaim) -> Option<&Amount> {
+    claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage")
 }
 
 fn capacity_in(claim: &PersistentVolumeClaim) -> Option<&Amount> {

@@ -37,7 +37,7 @@ pub fn transitions(previous: Option<&TraceCaptureStatus>, next: &TraceCaptureSta
             Some(before) => before.status != condition.status || before.reason != condition.reason,
             None => condition.status != "Unknown" || reason.is_trouble(),
         };
-        if is_news && !told.iter().any(|told| told.reason == reason) {
+        if is_news && reason.is_news() && !told.iter().any(|told| told.reason == reason) {
             let (status, message) = (condition.status.clone(), condition.message.clone());
             told.push(Transition { condition: named, status, reason, message });
         }

@@ -42,7 +42,7 @@ pub struct KindLabel {
 pub struct OperatorMetrics {
     /// Visits that ended, well or not.
     pub visits: Counter,
-    /// Visits that failed, by kind of failure.
+    /// Visits, and writes of single objects, that failed, by kind of failure.
     pub errors: Family<ErrorLabel, Counter>,
     /// Seconds of a visit.
     pub visit_seconds: Histogram,
@@ -85,7 +85,11 @@ impl OperatorMetrics {
         };
         let operator = registry.sub_registry_with_prefix("operator");
         operator.register("reconciles", "Visits of a capture that ended, well or not", metrics.visits.clone());
-        operator.register("reconcile_errors", "Visits of a capture that failed", metrics.errors.clone());
+        operator.register(
+            "reconcile_errors",
+            "Visits and single writes of a capture that failed",
+            metrics.errors.clone(),
+        );
         let (seconds, visit_seconds) = (Unit::Seconds, metrics.visit_seconds.clone());
         operator.register_with_unit("reconcile", "Duration of a visit", seconds, visit_seconds);
         operator.register("queue_depth", "Captures that are due and wait for a visit", metrics.queue_depth.clone());

@@ -7,6 +7,9 @@ use clap::Args;
 
 use super::text::quoted;
 
+/// By this id completion knows an argument that is the name of a capture.
+pub const CAPTURE_ARG: &str = "capture";
+
 /// Which cluster, which namespace, and as whom.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ClusterArgs {
@@ -31,7 +34,7 @@ pub struct ClusterArgs {
 #[derive(Debug, Clone, Args)]
 pub struct NameArgs {
     /// The name of the capture.
-    #[arg(value_name = "NAME")]
+    #[arg(id = CAPTURE_ARG, value_name = "NAME")]
     pub name: String,
     /// Which cluster.
     #[command(flatten)]

@@ -11,7 +11,8 @@ use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 
 use super::args::ClusterArgs;
 use super::error::ClusterError;
-use crate::tools::exit::Failure;
+use crate::ids::CaptureId;
+use crate::tools::exit::{ExitCode, Failure};
 
 /// How long a connection may take: a server that is there accepts within a second.
 pub(in crate::tools) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -47,6 +48,14 @@ impl Cluster {
         let namespace = args.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config.clone()).map_err(|error| ClusterError::Client(Box::new(error)))?;
         Ok(Self { client, config, namespace })
+    }
+
+    /// Returns the capture of this name in the namespace.
+    ///
+    /// # Errors
+    /// A [`Failure`] where no capture can have the name.
+    pub fn id_of(&self, name: &str) -> Result<CaptureId, Failure> {
+        CaptureId::new(&self.namespace, name).map_err(|error| Failure::new(ExitCode::Usage, error))
     }
 
     /// Returns a client of the same server that tries nothing a second time, for who counts tries and says so.
@@ -105,6 +114,16 @@ async fn config(args: &ClusterArgs) -> Result<Config, ClusterError> {
         (None, None) => return Config::infer().await.map_err(|error| ClusterError::Config(Box::new(error))),
     };
     config.map_err(|error| ClusterError::Config(Box::new(error)))
+}
+
+/// Returns the contexts of the kubeconfig.
+///
+/// # Errors
+/// A [`Failure`] where there is none that can be read.
+pub fn contexts(args: &ClusterArgs) -> Result<Vec<String>, Failure> {
+    let read = args.kubeconfig.as_ref().map_or_else(Kubeconfig::read, Kubeconfig::read_from);
+    let kubeconfig = read.map_err(|error| ClusterError::Config(Box::new(error)))?;
+    Ok(kubeconfig.contexts.into_iter().map(|context| context.name).collect())
 }
 
 /// Makes a client of something else than the API server, which is told nothing of who asks.

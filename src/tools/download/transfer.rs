@@ -2,23 +2,20 @@
 
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, Response, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, RANGE};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
 use indicatif::ProgressBar;
 use kube::client::Body;
-use serde_json::Value;
 use thiserror::Error;
 use tokio::time::{sleep, timeout};
 
-use super::door::Door;
 use super::part::Part;
 use crate::telemetry::chain;
+use crate::tools::cluster::door::{Door, IDLE_LIMIT};
+use crate::tools::cluster::refusal::{Advice, Refusal};
 use crate::tools::exit::{ExitCode, Failure};
 use crate::tools::output::say;
-
-/// How long nothing may come: as long as the gateway lets a stream be silent.
-const IDLE_LIMIT: Duration = Duration::from_mins(1);
 
 /// The longest pause between two tries.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
@@ -29,12 +26,15 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Tries before anything has come: an address that never answers is told soon.
 const FIRST_TRIES: u32 = 3;
 
-/// How much of a refusal is read, in bytes.
-const MAX_REFUSAL: usize = 64 << 10;
+/// What to do where a download is refused.
+const ADVICE: Advice =
+    Advice { role: "tracecapture-support", missing: "`kubectl tracecapture list -A` shows every capture" };
 
 /// A download on its way.
 pub(super) struct Transfer<'a> {
     pub(super) door: Door<'a>,
+    /// Path and query of the bundle at the gateway.
+    pub(super) path: String,
     pub(super) part: Part,
     pub(super) bar: ProgressBar,
     /// Tries without progress.
@@ -113,8 +113,7 @@ impl Transfer<'_> {
         if self.part.tag().is_some() && self.part.total() == Some(self.part.len()) {
             return Ok(());
         }
-        let from = self.part.tag().map(|tag| (self.part.len(), tag));
-        let response = match timeout(IDLE_LIMIT, self.door.ask(from)).await {
+        let response = match timeout(IDLE_LIMIT, self.door.ask(self.request()?)).await {
             Ok(answer) => answer?.map_err(|error| cut(chain(&error)))?,
             Err(_) => return Err(cut("no answer within a minute".to_owned())),
         };
@@ -124,6 +123,15 @@ impl Transfer<'_> {
             _ => return Err(self.refused(response).await),
         }
         self.receive(response.into_body()).await
+    }
+
+    /// Asks for the bundle, from a byte on where there is a tag to continue.
+    fn request(&self) -> Result<Request<Body>, Failure> {
+        let mut request = Request::get(&self.path);
+        if let Some(tag) = self.part.tag() {
+            request = request.header(RANGE, format!("bytes={}-", self.part.len())).header(IF_RANGE, tag);
+        }
+        request.body(Body::empty()).map_err(|error| Failure::new(ExitCode::Failed, error))
     }
 
     /// Takes up an answer with everything.
@@ -182,30 +190,12 @@ impl Transfer<'_> {
 
     /// Tells what an answer without a bundle means.
     async fn refused(&self, response: Response<Body>) -> End {
-        let status = response.status();
-        let pause = text(response.headers(), &RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
-        let pause = pause.map(|seconds| Duration::from_secs(seconds).min(MAX_PAUSE));
-        let body = timeout(IDLE_LIMIT, Limited::new(response.into_body(), MAX_REFUSAL).collect()).await;
-        let body = body.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        let why = format!("{status}{}", detail(&body));
-        let refused = |code| Failure::new(code, TransferError::Refused(why.clone()));
-        match status.as_u16() {
-            429 | 500 | 502 | 503 | 504 => End::Cut { cause: why, pause },
-            401 => {
-                refused(ExitCode::Denied).with_hint("log in anew: the token is none of this cluster, or expired").into()
-            }
-            403 => refused(ExitCode::Denied)
-                .with_hint(
-                    "ask for the ClusterRole tracecapture-support in the capture's namespace; through the API server, \
-                     `get` on `services/proxy` of the gateway is needed, too",
-                )
-                .into(),
-            404 if is_of_api_server(&body) => refused(ExitCode::NotFound)
-                .with_hint("look whether a gateway is installed there, and give its --gateway-namespace")
-                .into(),
-            404 => refused(ExitCode::NotFound).with_hint("`kubectl tracecapture list -A` shows every capture").into(),
+        let refusal = Refusal::read(response).await;
+        let why = refusal.why.clone();
+        match refusal.status.as_u16() {
+            429 | 500 | 502 | 503 | 504 => End::Cut { cause: why, pause: refusal.pause.map(|p| p.min(MAX_PAUSE)) },
             410 | 412 | 416 => self.gone(&why).into(),
-            _ => refused(ExitCode::Failed).into(),
+            _ => refusal.end(TransferError::Refused(why), &ADVICE).into(),
         }
     }
 
@@ -213,21 +203,6 @@ impl Transfer<'_> {
         Failure::new(ExitCode::Gone, TransferError::Gone(why.to_owned()))
             .with_hint(format!("`{} --restart` begins anew with what is there now", self.again))
     }
-}
-
-/// Tells whether the API server answered, not the gateway behind it.
-fn is_of_api_server(body: &[u8]) -> bool {
-    let document: Value = serde_json::from_slice(body).unwrap_or_default();
-    document.get("kind").and_then(Value::as_str) == Some("Status")
-}
-
-/// Returns what a problem document or a status of the API server says.
-fn detail(body: &[u8]) -> String {
-    let document: Value = serde_json::from_slice(body).unwrap_or_default();
-    let text = document.get("detail").or_else(|| document.get("message")).and_then(Value::as_str);
-    let text = text.map_or_else(|| String::from_utf8_lossy(body).trim().to_owned(), ToOwned::to_owned);
-    let text: String = text.chars().take(500).collect();
-    if text.is_empty() { text } else { format!(": {text}") }
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

@@ -74,7 +74,7 @@ fn an_object_at_fault_says_so_and_what_runs_goes_on() {
 
 #[test]
 fn what_the_api_server_refuses_is_told() {
-    let failure = |reason| Some(ApplyFailure { reason, message: "statefulsets is forbidden".to_owned() });
+    let failure = |reason| Some(ApplyFailure::new(reason, "statefulsets is forbidden".to_owned()));
     let world = World::well(1).but(|world| world.failure = failure(Reason::Forbidden));
     check(&world, "ReceiversReady=False Forbidden", &["statefulsets is forbidden"]);
     check(&world, "Ready=True Forbidden", &[]);
@@ -146,4 +146,43 @@ fn downloads_need_an_address_and_can_be_off() {
     let nowhere = World::well(1).but(|world| world.public_url = None);
     check(&nowhere, "DownloadReady=False NoPublicAddress", &["--public-url"]);
     assert_eq!(nowhere.derive().bundle.unwrap().url, None);
+}
+
+#[test]
+fn a_pause_is_told_whatever_else_is_the_matter() {
+    let paused = |world: World| world.but(|world| world.paused = true);
+    check(&paused(World::well(1)), "Ready=True Receiving", &["1 of 1 pods", "tracecapture.dev/paused"]);
+    let unreachable = paused(World::well(1)).but(|world| {
+        world.observed.reports[0].report = Err("no route to host".repeat(100));
+    });
+    check(&unreachable, "Ready=Unknown Unreachable", &["no route", "tracecapture.dev/paused"]);
+    let pending = paused(World::well(1)).but(|world| {
+        world.observed.claim = Some(claim(&json!({ "status": { "phase": "Pending" } })));
+        world.observed.reports.clear();
+    });
+    check(&pending, "Ready=False ClaimPending", &["waits for a volume", "tracecapture.dev/paused"]);
+    let deleted = pending.but(|world| world.is_ending = true);
+    check(&deleted, "Ready=False ClaimPending", &["the volume", "stay until"]);
+}
+
+#[test]
+fn an_end_before_the_beginning_is_told() {
+    let past = World::well(1).but(|world| world.spec = "{endTime: '2026-11-21T09:59:59Z'}".to_owned());
+    check(&past, "Completed=True TimeReached", &["before it was created"]);
+    let over = World::well(1).but(|world| world.spec = "{endTime: '2026-11-21T10:30:00Z'}".to_owned());
+    check(&over, "Completed=True TimeReached", &["It stopped at"]);
+}
+
+#[test]
+fn advice_is_given_once() {
+    let world = World::well(1).but(|world| world.refusal = Some(refusal(Reason::OverlayRefused)));
+    let status = world.derive();
+    let ready = &status.conditions[0];
+    assert!(ready.message.ends_with("earlier settings: spec.chunk: is wrong."), "{}", ready.message);
+    let taken = World::well(1).but(|world| {
+        let next = "Delete the other object.".to_owned();
+        world.failure = Some(ApplyFailure { next, ..ApplyFailure::new(Reason::ApplyFailed, "taken".to_owned()) });
+    });
+    check(&taken, "ReceiversReady=False ApplyFailed", &["taken. Delete the other object."]);
+    assert!(!taken.derive().conditions[2].message.contains(Reason::ApplyFailed.next_step()));
 }

@@ -1,6 +1,7 @@
 //! Statuses of made-up visits: one thing differs from a capture that is well, and one thing is said.
 
 mod conditions;
+mod links;
 mod pods;
 mod publishing;
 mod volume;
@@ -22,11 +23,14 @@ struct World {
     spec: String,
     refusal: Option<Refusal>,
     failure: Option<ApplyFailure>,
+    unresized: Option<String>,
     observed: Observed,
     now: Timestamp,
     previous: Option<TraceCaptureStatus>,
     public_url: Option<String>,
     paused: bool,
+    is_ending: bool,
+    link: LinkNews,
 }
 
 impl World {
@@ -57,11 +61,14 @@ impl World {
             ),
             refusal: None,
             failure: None,
+            unresized: None,
             observed,
             now: time(NOW),
             previous: None,
             public_url: Some("https://traces.example.com".to_owned()),
             paused: false,
+            is_ending: false,
+            link: LinkNews::Off,
         }
     }
 
@@ -90,10 +97,13 @@ impl World {
             capture: self.refusal.as_ref().map_or(Ok(&capture), Err),
             observed: &self.observed,
             applied: self.failure.as_ref().map_or(Ok(()), Err),
+            unresized: self.unresized.as_deref(),
             now: self.now,
             previous: self.previous.as_ref(),
             public_url: self.public_url.as_deref(),
             paused: self.paused,
+            is_ending: self.is_ending,
+            link: &self.link,
         })
     }
 
@@ -135,7 +145,7 @@ fn waiting(reason: &str, message: &str) -> k8s_openapi::api::core::v1::Pod {
 /// A claim that is bound, with some of its members replaced.
 fn claim(change: &Value) -> k8s_openapi::api::core::v1::PersistentVolumeClaim {
     let mut claim = json!({
-        "metadata": { "name": "checkout-chunks" },
+        "metadata": { "name": "checkout-chunks", "labels": { "tracecapture.dev/capture": "checkout" } },
         "spec": {
             "storageClassName": "nfs", "accessModes": ["ReadWriteMany"], "resources": { "requests": { "storage": "2Gi" } },
         },

@@ -76,3 +76,45 @@ fn a_volume_that_cannot_be_written_says_what_to_run() {
     check(&failed, "StorageReady=False VolumeFailed", &["input/output error"]);
     check_all(&failed, &["Ready=False VolumeFailed", "ReceiversReady=False VolumeFailed"]);
 }
+
+#[test]
+fn a_claim_that_may_not_grow_says_how_to_go_back() {
+    let said = "cannot grow PersistentVolumeClaim `shop/checkout-chunks` from 2Gi to 4Gi: it must support resize";
+    let world = World::well(1).but(|world| world.unresized = Some(said.to_owned()));
+    check(&world, "StorageReady=True ResizeFailed", &[said, "back to `2Gi`"]);
+    check(&world, "Ready=True ResizeFailed", &["taken and stored", said]);
+    check(&world, "ReceiversReady=True AllReady", &[]);
+    let unproven = World::well(1).but(|world| {
+        world.unresized = Some(said.to_owned());
+        world.observed.reports.clear();
+    });
+    check(&unproven, "StorageReady=Unknown ResizeFailed", &[said]);
+    let pending = unproven.but(|world| {
+        world.observed.claim = Some(claim(&json!({ "status": { "phase": "Pending", "capacity": {} } })));
+    });
+    check(&pending, "StorageReady=False ResizeFailed", &["2Gi"]);
+}
+
+#[test]
+fn a_size_below_that_of_the_claim_is_told_and_changes_nothing() {
+    let smaller = |size: &str| World::well(1).but(|world| world.spec = format!("{{storage: {{size: {size}}}}}"));
+    check(&smaller("1Gi"), "StorageReady=True ShrinkRefused", &["checkout-chunks", "2Gi", "1Gi", "never shrinks"]);
+    check(&smaller("1Gi"), "Ready=True Receiving", &[]);
+    check(&smaller("2048Mi"), "StorageReady=True Mounted", &[]);
+    let unsaid = World::well(1).but(|world| world.spec = "{retention: {maxBytes: 250M}}".to_owned());
+    check(&unsaid, "StorageReady=True Mounted", &[]);
+}
+
+#[test]
+fn a_claim_of_somebody_else_is_not_said_to_be_ours() {
+    let foreign = World::well(1).but(|world| {
+        world.observed.claim = Some(claim(&json!({ "metadata": { "labels": null } })));
+        world.failure = Some(ApplyFailure::new(Reason::ApplyFailed, "cannot make the claim".to_owned()));
+    });
+    check(&foreign, "StorageReady=False ApplyFailed", &["cannot make the claim"]);
+    let brought = foreign.but(|world| {
+        world.spec = "{storage: {claimName: checkout-chunks}}".to_owned();
+        world.failure = None;
+    });
+    check(&brought, "StorageReady=True Mounted", &[]);
+}

@@ -19,13 +19,13 @@ use thiserror::Error;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::answer::optional;
 use crate::api::link::{InvalidKey, LinkKey, LinkKeys};
 use crate::api::names::MANAGED_BY;
-use crate::installation::answer::optional;
 use crate::telemetry::chain;
 
 /// The Secret of the keys.
-pub(super) const SECRET_NAME: &str = "tracecapture-link-keys";
+pub const SECRET_NAME: &str = "tracecapture-link-keys";
 
 /// The entry of the key that signs.
 const CURRENT: &str = "link.current";
@@ -38,7 +38,7 @@ const READ_AGAIN: Duration = Duration::from_secs(10);
 
 /// Why there are no keys.
 #[derive(Debug, Error)]
-pub(super) enum LinkKeyError {
+pub enum LinkKeyError {
     /// The Secret cannot be read. A retry may help.
     #[error("cannot read the Secret `{SECRET_NAME}`")]
     Read(#[source] kube::Error),
@@ -65,7 +65,7 @@ pub(super) enum LinkKeyError {
 type Entries = BTreeMap<String, ByteString>;
 
 /// The keys as they were read last.
-pub(super) struct KeptKeys {
+pub struct KeptKeys {
     api: Api<Secret>,
     keys: ArcSwap<LinkKeys>,
     read: Entries,
@@ -76,7 +76,7 @@ impl KeptKeys {
     ///
     /// # Errors
     /// [`LinkKeyError`] says what was attempted and whether a retry helps.
-    pub(super) async fn obtain(client: &Client, namespace: &str) -> Result<Self, LinkKeyError> {
+    pub async fn obtain(client: &Client, namespace: &str) -> Result<Self, LinkKeyError> {
         let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
         let read = entries(&api).await?;
         let keys = ArcSwap::from_pointee(keys(&read)?);
@@ -84,12 +84,15 @@ impl KeptKeys {
     }
 
     /// Returns the keys that live now.
-    pub(super) fn load(&self) -> Arc<LinkKeys> {
+    pub fn load(&self) -> Arc<LinkKeys> {
         self.keys.load_full()
     }
 
     /// Reads the keys anew for as long as it is polled; what is no key leaves the old ones.
-    pub(super) async fn follow(&self) {
+    ///
+    /// # Cancel safety
+    /// Safe: keys are exchanged whole.
+    pub async fn follow(&self) {
         let mut known = self.read.clone();
         loop {
             sleep(READ_AGAIN).await;
