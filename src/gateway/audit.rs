@@ -5,6 +5,8 @@
 //! - It is written once, when what is known about an access is dropped: with the answer, with its body, or with a request that
 //!   its client did not wait for.
 
+use std::net::IpAddr;
+
 use http::Method;
 use tracing::info;
 
@@ -40,6 +42,7 @@ pub(super) struct Access {
     pub(super) reason: &'static str,
     route: &'static str,
     method: &'static str,
+    client: IpAddr,
     bytes: u64,
     outcome: Outcome,
     metrics: GatewayMetrics,
@@ -57,7 +60,7 @@ pub(super) enum Outcome {
 }
 
 impl Access {
-    pub(super) fn new(route: &'static str, method: &Method, metrics: GatewayMetrics) -> Self {
+    pub(super) fn new(route: &'static str, method: &Method, client: IpAddr, metrics: GatewayMetrics) -> Self {
         Self {
             door: Door::None,
             principal: String::new(),
@@ -68,6 +71,7 @@ impl Access {
             reason: "",
             route,
             method: method_name(method),
+            client,
             bytes: 0,
             outcome: Outcome::Cut,
             metrics,
@@ -106,6 +110,7 @@ impl Drop for Access {
             target: "audit",
             door,
             principal = self.principal,
+            client = %self.client,
             capture,
             route = self.route,
             method = self.method,

@@ -27,7 +27,7 @@ pub const TOKEN_HEADER: &str = "x-tracecapture-token";
 /// Namespaces that are asked about one by one, for who may not list all of them.
 const MAX_NAMESPACES: usize = 200;
 
-/// A request without its body, and where it came from.
+/// A request without its body, and the address of who asks.
 pub(super) struct Asked {
     pub(super) head: Request<()>,
     pub(super) from: IpAddr,
@@ -40,11 +40,12 @@ impl App {
         B: Body<Data = Bytes> + Send,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
+        let from = self.options.trusted_proxies.client(from, request.headers());
         let (head, body) = request.into_parts();
         let asked = Asked { head: Request::from_parts(head, ()), from };
         let route = Route::parse(asked.head.uri().path());
         let label = route.as_ref().map_or("none", Route::label);
-        let mut access = Access::new(label, asked.head.method(), self.metrics.clone());
+        let mut access = Access::new(label, asked.head.method(), from, self.metrics.clone());
         let answer = self.answer(&asked, body, route, &mut access).await;
         let mut response = answer.unwrap_or_else(|problem| {
             access.reason = problem.reason;

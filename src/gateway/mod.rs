@@ -1,6 +1,6 @@
 //! The gateway: the address in a capture's status. It authenticates, authorises, audits, and passes on what keepers send.
 //!
-//! A request's way: `server` accepts the connection, `door` finds the `route`, has the `reviews` say who asks and
+//! A request's way: `server` accepts the connection, `proxies` say whom it comes from, `door` finds the `route`, has the `reviews` say who asks and
 //! whether they may, or `opened` check a signed link; `proxy` asks the `keeper` with a grant and passes its answer on;
 //! `body` ends in one line of the `audit`.
 //!
@@ -23,6 +23,7 @@ mod opened;
 pub mod options;
 mod page;
 mod problem;
+pub mod proxies;
 mod proxy;
 mod records;
 mod reviews;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::proxies::TrustedProxies;
 use crate::installation::Watched;
 
 /// The settings of a gateway process.
@@ -17,6 +18,8 @@ pub struct Options {
     pub audience: String,
     /// Where a collector pod's HTTP API is reached: `{pod}`, `{service}`, `{namespace}` and `{ordinal}` are replaced.
     pub collector_url: String,
+    /// Whose word is taken for where a request comes from.
+    pub trusted_proxies: TrustedProxies,
     /// The longest life of a link.
     pub max_link_ttl: Duration,
     /// Bounds.

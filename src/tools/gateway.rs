@@ -25,6 +25,7 @@ use crate::api::names::ADMIN_PORT;
 use crate::archive::fs::named;
 use crate::clock::SystemClock;
 use crate::gateway::options::{Limits, Options};
+use crate::gateway::proxies::Network;
 use crate::gateway::{Gateway, Parts, Tls};
 use crate::installation::collector_url;
 use crate::shutdown::Shutdown;
@@ -60,6 +61,9 @@ pub struct GatewayArgs {
     /// Where a collector pod answers; `{pod}`, `{service}`, `{namespace}` and `{ordinal}` are replaced.
     #[arg(long, value_name = "URL", default_value = collector_url::DEFAULT)]
     collector_url: String,
+    /// Proxies whose `X-Forwarded-For` is believed: addresses and networks, such as `10.0.0.0/8,fd00::/8` [default: none].
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    trusted_proxies: Vec<Network>,
     /// Directory with `tls.crt` and `tls.key`, as a Secret of type `kubernetes.io/tls` is mounted; read anew when it changes [default: plain HTTP].
     #[arg(long, value_name = "DIR")]
     tls_dir: Option<PathBuf>,
@@ -85,6 +89,7 @@ impl GatewayArgs {
             public_url: self.public_url.clone(),
             audience: self.audience.clone(),
             collector_url: self.collector_url.clone(),
+            trusted_proxies: self.trusted_proxies.iter().copied().collect(),
             max_link_ttl: Duration::from_secs(self.max_link_seconds),
             limits: Limits { streams: self.max_streams.into(), ..Limits::default() },
         }
@@ -213,6 +218,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::gateway::proxies::TrustedProxies;
     use crate::installation::Watched;
 
     #[derive(Parser)]
@@ -232,6 +238,7 @@ mod tests {
         assert_eq!((options.watched, options.public_url), (Watched::All, None));
         assert_eq!((options.max_link_ttl.as_secs(), options.limits.link_streams), (7 * 24 * 3600, 4));
         assert_eq!(options.audience, "tracecapture-gateway");
+        assert_eq!(options.trusted_proxies, TrustedProxies::default());
     }
 
     #[test]
@@ -241,9 +248,12 @@ mod tests {
             ["--max-link-seconds", "1"],
             ["--max-streams", "0"],
             ["--listen", "x"],
+            ["--trusted-proxies", "10.0.0.0/8,ingress"],
         ] {
             assert!(parse(&wrong).is_err(), "{wrong:?}");
         }
         assert_eq!(parse(&["--max-streams", "7"]).unwrap().limits.streams, 7);
+        let trusted = ["10.0.0.0/8", "fd00::1"].iter().map(|text| text.parse::<Network>().unwrap()).collect();
+        assert_eq!(parse(&["--trusted-proxies", "10.0.0.0/8,fd00::1"]).unwrap().trusted_proxies, trusted);
     }
 }

@@ -1,4 +1,4 @@
-//! What the API server noted of the operator's requests.
+//! What the API server noted of the operator's requests, and of the gateway's.
 //!
 //! The tier writes an audit log and names it in `TRACECAPTURE_AUDIT_LOG`; other clusters have
 //! none that a test could read, and what needs it is then not checked.
@@ -51,8 +51,13 @@ impl Request {
 
 /// Returns the operator's requests in the order of their answers; `None` where no log is kept.
 pub(crate) fn requests(cluster: &Cluster) -> Option<Vec<Request>> {
+    requests_of(cluster, ACCOUNT)
+}
+
+/// As [`requests`], of another account of the namespace of the test.
+pub(crate) fn requests_of(cluster: &Cluster, account: &str) -> Option<Vec<Request>> {
     let log = fs::read_to_string(std::env::var_os("TRACECAPTURE_AUDIT_LOG")?).unwrap();
-    let user = format!("system:serviceaccount:{}:{ACCOUNT}", cluster.namespace);
+    let user = format!("system:serviceaccount:{}:{account}", cluster.namespace);
     let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     Some(events.filter(|event| event["user"]["username"] == user.as_str()).map(|event| Request::of(&event)).collect())
 }

@@ -110,7 +110,19 @@ impl Cluster {
         volumes.delete_collection(&DeleteParams::default(), &marked).await.unwrap();
         classes.delete_collection(&DeleteParams::default(), &marked).await.unwrap();
         let namespaces: Api<Namespace> = Api::all(self.client);
+        for further in namespaces.list_metadata(&marked).await.unwrap() {
+            namespaces.delete(&further.name_any(), &DeleteParams::background()).await.unwrap();
+        }
         namespaces.delete(&self.namespace, &DeleteParams::background()).await.unwrap();
+    }
+
+    /// Makes another namespace, which goes with that of the test.
+    pub(crate) async fn further_namespace(&self) -> String {
+        let marked = json!({ CLUSTER_WIDE_LABEL: self.namespace });
+        let template = json!({ "metadata": { "generateName": "tracecapture-test-", "labels": marked } });
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let made = namespaces.create(&PostParams::default(), &serde_json::from_value(template).unwrap()).await;
+        made.unwrap().name_any()
     }
 
     /// Returns the objects of a kind in the namespace of the test.

@@ -4,6 +4,7 @@
 //! the process, and write the status of the pod.
 
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -17,7 +18,9 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tracecapture::api::{TraceCapture, TraceCaptureStatus};
 
-use crate::cluster::{Cluster, on_cluster, until, until_reason};
+use crate::access::without_nodes;
+use crate::cluster::{Cluster, until, until_reason};
+use crate::gateway::binary;
 use crate::operator::{Operator, eventually, exchange};
 use crate::rights::Scope;
 use crate::volumes;
@@ -26,59 +29,96 @@ use crate::volumes;
 const POD: &str = "checkout-collector-0";
 
 /// A volume that is not made by any class, so that the test can make it.
-const SPEC: &str = "{storage: {storageClassName: ''}, chunk: {maxAgeSeconds: 3600}}";
+pub(crate) const SPEC: &str = "{storage: {storageClassName: ''}, chunk: {maxAgeSeconds: 3600}}";
 
 /// A collector process and what a kubelet would hold for it.
-struct Collector {
-    _child: Child,
+pub(crate) struct Collector {
+    child: Child,
     dir: TempDir,
     http: String,
-    web: String,
+    pub(crate) web: String,
+    pub(crate) admin: String,
 }
 
 impl Collector {
-    /// Starts the process on the settings that the operator wrote.
-    async fn start(cluster: &Cluster) -> Self {
+    /// Starts the process on the settings that the operator wrote; it logs from a level on.
+    async fn start(cluster: &Cluster, level: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("settings")).unwrap();
         mount(dir.path(), &settings(cluster, 1).await);
-        let child = Command::new(env!("CARGO_BIN_EXE_tracecapture"))
-            .args(["collector", "--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
-            .args(["--web-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--pod-name", POD])
-            .arg("--settings-dir")
-            .arg(dir.path().join("settings"))
-            .arg("--data-dir")
-            .arg(dir.path().join("data"))
-            .stdin(Stdio::null())
-            .stderr(File::create(dir.path().join("log")).unwrap())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let ready = eventually("the collector is ready", async || {
-            let log = fs::read_to_string(dir.path().join("log")).unwrap();
-            let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            lines.find(|line| line["message"] == "collector ready")
-        })
-        .await;
-        let address = |field: &str| ready[field].as_str().unwrap().to_owned();
-        Self { _child: child, http: address("http"), web: address("web"), dir }
+        let (child, [http, web, admin]) = begin(dir.path(), level).await;
+        Self { child, dir, http, web, admin }
+    }
+
+    /// Kills it as the loss of a node does, and starts another one on its volume, at other addresses.
+    pub(crate) async fn lose(&mut self) {
+        self.child.kill().await.unwrap();
+        let (child, [http, web, admin]) = begin(self.dir.path(), "info").await;
+        (self.child, self.http, self.web, self.admin) = (child, http, web, admin);
     }
 
     /// Sends spans over OTLP/HTTP and returns the status of the answer.
-    async fn send(&self, n_spans: u64) -> u16 {
+    pub(crate) async fn send(&self, n_spans: u64) -> u16 {
         let span = |n: u64| {
             json!({ "traceId": format!("{:032x}", 1), "spanId": format!("{:016x}", n + 1), "name": "GET /",
             "startTimeUnixNano": "1795255200000000000", "endTimeUnixNano": "1795255200000001000" })
         };
         let spans: Vec<Value> = (0..n_spans).map(span).collect();
         let body = json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": spans }] }] }).to_string();
-        let request = format!(
-            "POST /v1/traces HTTP/1.1\r\nhost: collector\r\nconnection: close\r\ncontent-type: application/json\r\n\
-             content-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        exchange(&self.http, &request).await.unwrap().0
+        post(self.receives_at(), &body).await.unwrap()
     }
+
+    /// Returns where it takes OTLP over HTTP.
+    pub(crate) fn receives_at(&self) -> SocketAddr {
+        self.http.parse().unwrap()
+    }
+
+    /// Returns what it logged since it was started last.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap()
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the log of the collector:\n{}", self.log());
+        }
+    }
+}
+
+/// Starts the process of a collector, and returns it with its addresses: OTLP over HTTP, its HTTP API, its admin port.
+async fn begin(dir: &Path, level: &str) -> (Child, [String; 3]) {
+    let child = Command::new(binary())
+        .args(["collector", "--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
+        .args(["--web-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--pod-name", POD])
+        .arg("--settings-dir")
+        .arg(dir.join("settings"))
+        .arg("--data-dir")
+        .arg(dir.join("data"))
+        .env("RUST_LOG", level)
+        .stdin(Stdio::null())
+        .stderr(File::create(dir.join("log")).unwrap())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let ready = eventually("the collector is ready", async || {
+        let log = fs::read_to_string(dir.join("log")).unwrap();
+        let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.find(|line| line["message"] == "collector ready")
+    })
+    .await;
+    (child, ["http", "web", "admin"].map(|field| ready[field].as_str().unwrap().to_owned()))
+}
+
+/// Sends OTLP in JSON to a collector and returns the status of the answer.
+pub(crate) async fn post(address: SocketAddr, body: &str) -> std::io::Result<u16> {
+    let request = format!(
+        "POST /v1/traces HTTP/1.1\r\nhost: collector\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    Ok(exchange(&address.to_string(), &request).await?.0)
 }
 
 /// Exchanges the mounted files as the kubelet does: they lead through `..data`, which is renamed over.
@@ -118,7 +158,7 @@ async fn make_ready(cluster: &Cluster) {
     cluster.api::<Pod>().patch_status(POD, &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
 }
 
-async fn until_status(
+pub(crate) async fn until_status(
     cluster: &Cluster,
     what: &str,
     holds: impl Fn(&TraceCaptureStatus) -> bool,
@@ -135,20 +175,22 @@ fn condition<'a>(status: &'a TraceCaptureStatus, kind: &str) -> (&'a str, &'a st
 
 /// Brings a capture up to the point where spans are taken.
 async fn bring_up(cluster: &Cluster, spec: &str) -> (Collector, Operator) {
+    bring_up_at(cluster, spec, "https://captures.example.com/", "info").await
+}
+
+/// As [`bring_up`], with the public address of the gateway; the processes log from a level on.
+pub(crate) async fn bring_up_at(cluster: &Cluster, spec: &str, public_url: &str, level: &str) -> (Collector, Operator) {
     // The first operator writes settings and key; the second one is told where the collector answers.
     let operator = Operator::start(cluster, "operator-0").await;
     cluster.create("checkout", spec).await;
     volumes::bind(cluster, "").await;
-    let collector = Collector::start(cluster).await;
+    let collector = Collector::start(cluster, level).await;
     operator.end().await;
     let url = format!("http://{}", collector.web);
-    let operator = Operator::start_in(
-        cluster,
-        Scope::Namespace,
-        "operator-1",
-        &["--collector-url", &url, "--public-url", "https://captures.example.com/"],
-    )
-    .await;
+    let flags = ["--collector-url", &url, "--public-url", public_url];
+    // The operator's own spans would be lost among those of its client.
+    let debug: &[&str] = if level == "info" { &[] } else { &["--debug"] };
+    let operator = Operator::start_in(cluster, Scope::Namespace, "operator-1", &[&flags, debug].concat()).await;
     make_ready(cluster).await;
     until_reason(cluster, "checkout", "Ready", "Receiving").await;
     (collector, operator)
@@ -156,10 +198,7 @@ async fn bring_up(cluster: &Cluster, spec: &str) -> (Collector, Operator) {
 
 #[test]
 fn the_status_tells_what_the_collector_holds() {
-    on_cluster(async |cluster| {
-        if cluster.has_nodes().await {
-            return eprintln!("a kubelet writes the status of pods here: not checked by hand");
-        }
+    without_nodes(async |cluster| {
         let (collector, operator) = bring_up(&cluster, SPEC).await;
         // The set's own controller counts the pod, at a time of its own.
         let is_up = |status: &TraceCaptureStatus| status.storage.is_some() && status.ready_replicas == Some(1);
@@ -200,7 +239,7 @@ async fn check_no_secrets(cluster: &Cluster, operator: &Operator, collector: &Co
         serde_json::to_string(&cluster.api::<TraceCapture>().list(&all).await.unwrap().items),
         Ok(operator.log()),
         Ok(operator.ask("/metrics").await.1),
-        Ok(fs::read_to_string(collector.dir.path().join("log")).unwrap()),
+        Ok(collector.log()),
     ];
     for text in texts.map(Result::unwrap) {
         // A grant begins with its version and a JSON object in base64; the key's last bytes are its private half.
@@ -220,10 +259,7 @@ fn chunk_sizes(dir: &Path) -> Vec<u64> {
 
 #[test]
 fn a_stop_reaches_the_collector_through_its_settings() {
-    on_cluster(async |cluster| {
-        if cluster.has_nodes().await {
-            return eprintln!("a kubelet writes the status of pods here: not checked by hand");
-        }
+    without_nodes(async |cluster| {
         let (collector, operator) = bring_up(&cluster, SPEC).await;
         assert_eq!(collector.send(1).await, 200);
         cluster.merge("checkout", json!({ "spec": { "state": "Stopped" } })).await;
@@ -243,10 +279,7 @@ fn a_stop_reaches_the_collector_through_its_settings() {
 
 #[test]
 fn a_capture_ends_by_itself_at_its_time() {
-    on_cluster(async |cluster| {
-        if cluster.has_nodes().await {
-            return eprintln!("a kubelet writes the status of pods here: not checked by hand");
-        }
+    without_nodes(async |cluster| {
         let (collector, operator) = bring_up(&cluster, SPEC).await;
         assert_eq!(collector.send(1).await, 200);
         let soon = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 5;

@@ -11,6 +11,7 @@
 #[path = "../support/captures.rs"]
 mod captures;
 
+mod access;
 mod audit;
 mod bad_input;
 mod cluster;
@@ -18,13 +19,21 @@ mod collector;
 mod contract;
 mod definition;
 mod deletion;
+mod doors;
+mod gateway;
 mod kubectl;
 mod leaders;
+mod links;
 mod older_definition;
 mod operator;
+mod people;
+mod resume;
 mod rights;
+mod roles;
 mod samples;
 mod steady;
+mod strangers;
 mod upgrade;
+mod valve;
 mod verdicts;
 mod volumes;

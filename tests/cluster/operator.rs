@@ -43,7 +43,7 @@ impl Operator {
         rights::grant(cluster, scope).await;
         let dir = tempfile::tempdir().unwrap();
         let kubeconfig = dir.path().join("kubeconfig");
-        fs::write(&kubeconfig, rights::kubeconfig(cluster).await).unwrap();
+        fs::write(&kubeconfig, rights::kubeconfig(cluster, rights::ACCOUNT).await).unwrap();
         let namespace = &*cluster.namespace;
         let watched: &[&str] = if scope == Scope::Namespace { &["--watch-namespace", namespace] } else { &[] };
         let child = Command::new(env!("CARGO_BIN_EXE_tracecapture"))
@@ -157,6 +157,7 @@ pub(crate) async fn exchange(address: &str, request: &str) -> std::io::Result<(u
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let cut = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(cut)?;
     Ok((head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned()))
 }

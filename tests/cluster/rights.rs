@@ -1,4 +1,4 @@
-//! The rights of the operator: a service account with those of `config/rbac` and no others.
+//! The rights of the operator, of the gateway and of people: those of `config/rbac` and no others.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,8 @@ use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
-use kube::config::{AuthInfo, Kubeconfig};
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 use serde_json::{Value, json};
 
 use crate::audit::Use;
@@ -16,6 +17,9 @@ use crate::cluster::{CLUSTER_WIDE_LABEL, Cluster, MANAGER};
 
 /// The service account of the operator.
 pub(crate) const ACCOUNT: &str = "tracecapture-operator";
+
+/// The service account of the gateway.
+pub(crate) const GATEWAY: &str = "tracecapture-gateway";
 
 /// Whose captures an operator reconciles, and so which of the files grants its rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +40,7 @@ impl Scope {
 
     /// Returns the objects of the file, moved to the namespace of the test.
     fn objects(self, cluster: &Cluster) -> Vec<Value> {
-        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(self.file())).unwrap();
-        let documents = text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap());
-        documents.map(|object| moved(object, cluster)).collect()
+        documents(self.file()).into_iter().map(|object| moved(object, cluster)).collect()
     }
 
     /// Returns every verb and resource that is granted.
@@ -50,13 +52,19 @@ impl Scope {
     }
 }
 
+/// Reads the objects of a file.
+fn documents(file: &str) -> Vec<Value> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
+}
+
 /// Moves an object, and whom it speaks of, to the namespace of the test.
 fn moved(mut object: Value, cluster: &Cluster) -> Value {
     let is_cluster_wide = object["metadata"].get("namespace").is_none();
     if is_cluster_wide {
         let name = format!("{}-{}", object["metadata"]["name"].as_str().unwrap(), cluster.namespace);
         object["metadata"]["name"] = name.clone().into();
-        object["metadata"]["labels"] = json!({ CLUSTER_WIDE_LABEL: cluster.namespace });
+        object["metadata"]["labels"][CLUSTER_WIDE_LABEL] = cluster.namespace.clone().into();
         if object.get("roleRef").is_some() {
             object["roleRef"]["name"] = name.into();
         }
@@ -64,7 +72,7 @@ fn moved(mut object: Value, cluster: &Cluster) -> Value {
         object["metadata"]["namespace"] = cluster.namespace.clone().into();
     }
     for subject in object.get_mut("subjects").and_then(Value::as_array_mut).into_iter().flatten() {
-        assert_eq!(subject["name"], ACCOUNT);
+        assert!([ACCOUNT, GATEWAY].iter().any(|known| subject["name"] == *known));
         subject["namespace"] = cluster.namespace.clone().into();
     }
     object
@@ -83,33 +91,90 @@ fn uses(rule: PolicyRule) -> Vec<Use> {
 
 /// Grants the operator what it asks for.
 pub(crate) async fn grant(cluster: &Cluster, scope: Scope) {
-    let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {
-        "name": ACCOUNT, "namespace": cluster.namespace,
-    }});
-    for object in std::iter::once(account).chain(scope.objects(cluster)) {
-        let (group, version) = object["apiVersion"].as_str().unwrap().rsplit_once('/').unwrap_or(("", "v1"));
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, object["kind"].as_str().unwrap()));
-        let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
-            Some(namespace) => Api::namespaced_with(cluster.client.clone(), namespace, &resource),
-            None => Api::all_with(cluster.client.clone(), &resource),
-        };
-        let name = object["metadata"]["name"].as_str().unwrap();
-        api.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object)).await.unwrap();
+    apply(cluster, account(ACCOUNT, &cluster.namespace)).await;
+    for object in scope.objects(cluster) {
+        apply(cluster, object).await;
     }
 }
 
-/// Returns how the operator reaches the cluster of this test: as its service account, by a token.
-pub(crate) async fn kubeconfig(cluster: &Cluster) -> String {
-    let wish = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
-    let accounts = cluster.api::<ServiceAccount>();
-    let answer = accounts.create_token_request(ACCOUNT, &PostParams::default(), &wish).await.unwrap();
-    let token = answer.status.map(|status| status.token.into());
+/// Grants the gateway what it asks for, with the captures of these namespaces.
+pub(crate) async fn grant_gateway(cluster: &Cluster, watched: &[&str]) {
+    apply(cluster, account(GATEWAY, &cluster.namespace)).await;
+    for object in documents("config/rbac/gateway-namespaced.yaml") {
+        let is_of_captures = object["metadata"]["namespace"] == "shop";
+        let mut object = moved(object, cluster);
+        if !is_of_captures {
+            apply(cluster, object).await;
+            continue;
+        }
+        // The installation's own Role has the same name, and may be in the same namespace here.
+        let name = Value::from(format!("{GATEWAY}-captures"));
+        object["metadata"]["name"] = name.clone();
+        if object.get("roleRef").is_some() {
+            object["roleRef"]["name"] = name;
+        }
+        for namespace in watched {
+            object["metadata"]["namespace"] = (*namespace).into();
+            apply(cluster, object.clone()).await;
+        }
+    }
+}
+
+/// Makes the roles of people; their names have the namespace of the test at the end.
+pub(crate) async fn make_roles(cluster: &Cluster) {
+    for object in documents("config/rbac/users.yaml") {
+        apply(cluster, moved(object, cluster)).await;
+    }
+}
+
+/// Returns a service account.
+pub(crate) fn account(name: &str, namespace: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name, "namespace": namespace } })
+}
+
+/// Applies an object, wherever it belongs.
+pub(crate) async fn apply(cluster: &Cluster, object: Value) {
+    let (group, version) = object["apiVersion"].as_str().unwrap().rsplit_once('/').unwrap_or(("", "v1"));
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, object["kind"].as_str().unwrap()));
+    let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
+        Some(namespace) => Api::namespaced_with(cluster.client.clone(), namespace, &resource),
+        None => Api::all_with(cluster.client.clone(), &resource),
+    };
+    let name = object["metadata"]["name"].as_str().unwrap();
+    api.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object)).await.unwrap();
+}
+
+/// Returns a token of a service account, for an audience or for the API server.
+pub(crate) async fn token(cluster: &Cluster, namespace: &str, account: &str, audience: Option<&str>) -> String {
+    let audiences = audience.map(ToOwned::to_owned).into_iter().collect();
+    let wish =
+        TokenRequest { spec: TokenRequestSpec { audiences, ..TokenRequestSpec::default() }, ..TokenRequest::default() };
+    let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client.clone(), namespace);
+    let answer = accounts.create_token_request(account, &PostParams::default(), &wish).await.unwrap();
+    answer.status.unwrap().token
+}
+
+/// Returns how an account of the namespace of the test reaches the cluster: by a token.
+pub(crate) async fn kubeconfig(cluster: &Cluster, account: &str) -> String {
+    let token = token(cluster, &cluster.namespace, account, None).await;
+    kubeconfig_by(&AuthInfo { token: Some(token.into()), ..AuthInfo::default() })
+}
+
+/// Returns a client of the cluster for somebody.
+pub(crate) async fn client_by(who: &AuthInfo) -> Client {
+    let config = serde_json::from_str(&kubeconfig_by(who)).unwrap();
+    let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
+    Client::try_from(config).unwrap()
+}
+
+/// Returns how somebody reaches the cluster of the tests.
+pub(crate) fn kubeconfig_by(who: &AuthInfo) -> String {
     let mut config = Kubeconfig::read().unwrap();
     let context = config.contexts.iter().find(|context| Some(&context.name) == config.current_context.as_ref());
     let user = context.unwrap().context.as_ref().unwrap().user.clone().unwrap();
     config.auth_infos.retain(|named| named.name == user);
     for named in &mut config.auth_infos {
-        named.auth_info = Some(AuthInfo { token: token.clone(), ..AuthInfo::default() });
+        named.auth_info = Some(who.clone());
     }
     serde_json::to_string(&config).unwrap()
 }

@@ -1,5 +1,8 @@
 //! The doors: who gets what, with which answer, and what reviews cost.
 
+use tracecapture::gateway::options::Options;
+use tracecapture::gateway::proxies::{Network, TrustedProxies};
+
 use crate::client::wait_until;
 use crate::site::{BASE, Captured, Site, TOKENS, capture, cluster, options};
 
@@ -105,6 +108,28 @@ fn answers_of_the_keeper_come_through_whole() {
 }
 
 #[test]
+fn what_retention_removed_is_never_replaced_by_other_bytes() {
+    let (site, captured) = site();
+    let bundle = format!("{BASE}/bundle.tar");
+    let whole = site.get("support-token", &bundle);
+    for chunk in captured.site.chunks("") {
+        std::fs::remove_file(captured.site.data_dir().join("chunks").join(chunk)).unwrap();
+    }
+    captured.send(1);
+    let tag = whole.header("etag").unwrap();
+    let snapshot = format!("{bundle}?snapshot={}", tag.trim_matches('"'));
+    let bearer = ("authorization", "Bearer support-token");
+    for (path, headers) in [
+        (&bundle, &[bearer, ("range", "bytes=700-"), ("if-range", tag)][..]),
+        (&snapshot, &[bearer]),
+        (&snapshot, &[bearer, ("range", "bytes=700-")]),
+    ] {
+        assert_eq!(site.ask("GET", path, headers).problem(410), "SnapshotGone", "{path} {headers:?}");
+    }
+    assert_eq!(site.get("support-token", &bundle).status, 200);
+}
+
+#[test]
 fn reviews_are_kept_and_shared() {
     let (site, _captured) = site();
     for _ in 0..20 {
@@ -158,4 +183,30 @@ fn odd_heads_are_refused() {
     let answer = site.ask("GET", BASE, &[("x-tracecapture-token", "a\r\nx-evil: 1\r\n broken")]);
     assert!(matches!(answer.status, 400 | 401), "{answer:?}");
     assert_eq!(answer.header("x-evil"), None);
+}
+
+/// Starts a gateway without a keeper that trusts these proxies, and returns how a token is answered by what the header says.
+fn behind_proxies(trusted: &[&str]) -> impl Fn(&str, &str) -> u16 {
+    let trusted_proxies: TrustedProxies = trusted.iter().map(|text| text.parse::<Network>().unwrap()).collect();
+    let site = Site::start(cluster().0, Options { trusted_proxies, ..options("http://127.0.0.1:1") });
+    move |token, forwarded| {
+        let bearer = format!("Bearer {token}");
+        site.ask("GET", BASE, &[("authorization", &bearer), ("x-forwarded-for", forwarded)]).status
+    }
+}
+
+#[test]
+fn behind_a_trusted_proxy_clients_are_slowed_down_each_for_itself() {
+    let status = behind_proxies(&["127.0.0.0/8"]);
+    // What the client itself wrote stands on the left.
+    let guess = |n: usize| status(&format!("wrong-{n}"), &format!("203.0.113.{n}, 198.51.100.1"));
+    assert!((0..100).filter(|n| guess(*n) == 429).count() > 50);
+    assert_eq!((status("wrong", "198.51.100.2"), status("support-token", "198.51.100.2")), (401, 503));
+}
+
+#[test]
+fn nobody_leaves_the_queue_by_a_header() {
+    let status = behind_proxies(&["10.0.0.0/8"]);
+    let guess = |n: usize| status(&format!("wrong-{n}"), &format!("10.0.0.1, 203.0.113.{n}"));
+    assert!((0..100).filter(|n| guess(*n) == 429).count() > 50);
 }

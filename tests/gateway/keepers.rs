@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tracecapture::gateway::options::{Limits, Options};
 
-use crate::client::{Client, wait_until};
+use crate::client::{Client, pause, wait_until};
 use crate::raw;
 use crate::site::{BASE, Captured, Site, cluster, options};
 
@@ -65,6 +65,37 @@ fn a_stream_that_ends_early_is_never_taken_for_the_whole() {
 fn a_keeper_that_falls_silent_is_given_up() {
     let (site, _) = beside("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nxxx".to_owned(), true);
     assert_eq!(arrived(&site), (3, 1000));
+}
+
+#[test]
+fn a_keeper_that_is_slow_is_waited_for() {
+    const TEXT: &str = "0123456789";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let web = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]);
+        stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", TEXT.len()).as_bytes()).unwrap();
+        for byte in TEXT.bytes() {
+            // Within the limit of silence, and all together several times as long.
+            (0..10).for_each(|_| pause());
+            stream.write_all(&[byte]).unwrap();
+        }
+    });
+    let limits = Limits { idle: Duration::from_millis(300), ..options("").limits };
+    let site = Site::start(cluster().0, Options { limits, ..options(&web) });
+    assert_eq!(site.ask("GET", &format!("{BASE}/bundle.tar"), &BEARER).text(), TEXT);
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_let_go() {
+    // More than what sockets hold back.
+    let part = "x".repeat(32 << 20);
+    let (site, _) = beside(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{part}", part.len()), true);
+    let started = raw::Client::new(&site.address, None).begin("GET", &format!("{BASE}/bundle.tar"), &BEARER);
+    assert_eq!(started.status, 200);
+    wait_until("it is let go", || site.metrics().contains("route=\"bundle\",outcome=\"cut\"} 1"));
+    assert!(started.cut(part.len()).len() < part.len());
 }
 
 #[test]

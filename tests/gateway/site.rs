@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 use tracecapture::api::grant::GrantKey;
 use tracecapture::clock::{Clock, SystemClock, Timestamp};
 use tracecapture::gateway::options::{Limits, Options};
+use tracecapture::gateway::proxies::TrustedProxies;
 use tracecapture::gateway::{Gateway, Parts, Tls};
 use tracecapture::installation::Watched;
 
@@ -143,6 +144,7 @@ pub(crate) fn options(web: &str) -> Options {
         public_url: Some("https://captures.example.com".to_owned()),
         audience: AUDIENCE.to_owned(),
         collector_url: web.to_owned(),
+        trusted_proxies: TrustedProxies::default(),
         max_link_ttl: Duration::from_hours(168),
         limits: Limits { drain: Duration::from_millis(100), ..Limits::default() },
     }

@@ -134,7 +134,9 @@ impl Drop for Run {
 
 /// A call of the binary with `args`, free of settings inherited from the caller's environment.
 pub(crate) fn tracecapture(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tracecapture"));
+    // Figures are taken with an optimised program.
+    let program = std::env::var_os("TRACECAPTURE_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_tracecapture").into());
+    let mut command = Command::new(program);
     command.args(args).env_remove("TRACECAPTURE_TOKEN").env_remove("RUST_LOG").stdin(Stdio::null());
     command
 }
