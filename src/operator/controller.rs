@@ -4,8 +4,8 @@
 //! beside one another within it, as many as the options allow.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -41,6 +41,8 @@ const FORBIDDEN_FOR: Duration = Duration::from_mins(2);
 pub(super) struct Pulse {
     /// Whether the captures are known, and every other watch has told what is there, or failed to.
     pub(super) is_synced: watch::Sender<bool>,
+    /// Why the captures are not known, as far as that was said.
+    pub(super) trouble: Mutex<Option<String>>,
     /// When the loop went round last, in seconds of the process's monotonic clock.
     pub(super) beat_seconds: AtomicU64,
 }
@@ -173,6 +175,9 @@ impl Controller {
         self.metrics().watch_errors.get_or_create(&KindLabel { kind: source.kind() }).inc();
         let text = watches::told(error);
         warn!(kind = source.kind(), error = text, "a watch failed and begins again");
+        if source.children.is_none() {
+            *self.pulse.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.clone());
+        }
         // Children that cannot be watched must not keep the captures from being visited.
         if source.children.is_some() {
             self.hear(source);

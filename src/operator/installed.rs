@@ -98,6 +98,10 @@ fn fields(definition: &CustomResourceDefinition) -> Vec<String> {
 }
 
 fn collect(schema: &Value, path: &str, paths: &mut Vec<String>) {
+    // What keeps fields that it does not name loses none to an older definition.
+    if schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true)) {
+        return;
+    }
     for (name, inner) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         collect(inner, &path, paths);
@@ -140,5 +144,12 @@ mod tests {
         let unknown = unknown_fields(&ours, &older);
         assert_eq!(unknown, ["spec.recovery.inactiveSeconds", "spec.recovery", "status.conditions[].reason"]);
         assert_eq!(named(&unknown[..1]), "`spec.recovery.inactiveSeconds`");
+    }
+
+    #[test]
+    fn fields_of_what_keeps_any_field_need_not_be_known() {
+        let ours = fields(&TraceCapture::crd());
+        assert!(ours.contains(&"spec.collector.tolerations".to_owned()));
+        assert!(!ours.iter().any(|path| path.starts_with("spec.collector.tolerations[]")), "{ours:?}");
     }
 }

@@ -193,7 +193,9 @@ impl Progress {
             return Err(self.waits_for.lock().unwrap_or_else(PoisonError::into_inner).clone());
         }
         if !*self.pulse.is_synced.borrow() {
-            return Err("the watches have not told yet what is there".to_owned());
+            let trouble = self.pulse.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let why = trouble.map_or_else(String::new, |trouble| format!(": TraceCapture: {trouble}"));
+            return Err(format!("the watches have not told yet what is there{why}"));
         }
         Ok(())
     }
