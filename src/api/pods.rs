@@ -22,7 +22,7 @@ pub struct CollectorSpec {
     /// How many collector pods share the volume. More than one needs a volume that many nodes can write.
     #[schemars(range(min = 1, max = 64))]
     pub replicas: i32,
-    /// The compute resources of each pod; without them, those that the operator was configured with.
+    /// The compute resources of each pod; without them, 100m of CPU without a limit, and 128Mi of memory with one that goes by `receiver.maxRequestBytes`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ResourcesSpec")]
     pub resources: Option<ResourcesSpec>,
