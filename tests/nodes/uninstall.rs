@@ -1,0 +1,102 @@
+//! What is left when the product goes, and what an upgrade leaves alone.
+
+use std::time::Instant;
+
+use crate::bundle::{check_all, download};
+use crate::command::{attempt, get, kubectl, until};
+use crate::installation::{NAMESPACE, disturb, install, uninstall};
+use crate::load::{Load, STEADY, all, send_one};
+use crate::pods::lives;
+use crate::site::{CAPTURE, alone};
+
+#[test]
+fn uninstalled_and_installed_anew_everything_is_still_there() {
+    alone("uninstalled", |site| {
+        site.add_disk("500M");
+        site.capture("{}");
+        let before = lives(site);
+        let load = Load::start(&site.endpoint(), STEADY);
+        load.wait_for_more(100);
+        disturb(uninstall);
+        load.wait_for_more(1_000);
+        assert!(get(&["-n", NAMESPACE, "deployments"])["items"].as_array().unwrap().is_empty());
+        assert_eq!(site.get(&["tcap", CAPTURE])["metadata"]["name"], CAPTURE);
+        assert_eq!(site.get(&["persistentvolumeclaim", "checkout-chunks"])["status"]["phase"], "Bound");
+        install(&[]);
+        site.until_reason("Ready", "Receiving");
+        assert_eq!(lives(site), before, "no pod was restarted");
+        check_all(site, &all(&load.finish()));
+    });
+}
+
+#[test]
+fn an_upgrade_leaves_collectors_alone_whose_template_is_the_same() {
+    alone("upgraded", |site| {
+        site.add_disk("500M");
+        site.capture("{}");
+        let before = lives(site);
+        let load = Load::start(&site.endpoint(), STEADY);
+        load.wait_for_more(100);
+        let operator = || {
+            get(&["-n", NAMESPACE, "pods", "-l", "app.kubernetes.io/component=operator"])["items"][0]["metadata"]["uid"]
+                .clone()
+        };
+        let old = operator();
+        disturb(|| install(&["operator.podAnnotations.build=next", "gateway.podAnnotations.build=next"]));
+        until("another operator runs", || (operator() != old).then_some(()));
+        site.until_reason("Ready", "Receiving");
+        load.wait_for_more(1_000);
+        assert_eq!(lives(site), before, "no pod was restarted");
+        check_all(site, &all(&load.finish()));
+    });
+}
+
+#[test]
+fn the_volume_stays_or_goes_as_the_capture_says() {
+    alone("deleted", |site| {
+        site.add_disk("500M");
+        site.capture("{}");
+        let id = send_one(&site.endpoint(), 0).unwrap();
+        site.kubectl(&["delete", "tcap", CAPTURE, "--timeout=60s"]);
+        until("its pods are gone", || lives(site).is_empty().then_some(()));
+        assert_eq!(site.get(&["persistentvolumeclaim", "checkout-chunks"])["status"]["phase"], "Bound");
+
+        // Another capture of the same name finds what the first one left, and takes it along.
+        site.capture("{storage: {deletionPolicy: Delete}}");
+        assert!(download(site).ids().contains(&id));
+        let asked = Instant::now();
+        site.kubectl(&["delete", "tcap", CAPTURE, "--timeout=120s"]);
+        until("the claim is gone", || site.get(&["persistentvolumeclaim", "checkout-chunks"]).is_null().then_some(()));
+        println!("deleted: the claim is gone after {} s", asked.elapsed().as_secs());
+    });
+}
+
+#[test]
+fn an_installation_for_one_namespace_does_nothing_elsewhere() {
+    alone("named", |site| {
+        site.add_disk("500M");
+        disturb(uninstall);
+        install(&["watchNamespaces={named}"]);
+        let roles = get(&["clusterroles,clusterrolebindings", "-l", "app.kubernetes.io/component=operator"]);
+        assert!(roles["items"].as_array().unwrap().is_empty(), "{roles:#}");
+        let user = format!("--as=system:serviceaccount:{NAMESPACE}:tracecapture-operator");
+        let can =
+            |verb, what, namespace| attempt("kubectl", &["auth", "can-i", verb, what, "-n", namespace, &user]).is_ok();
+        assert!(can("create", "configmaps", "named"));
+        for (verb, what) in [("list", "pods"), ("create", "configmaps"), ("get", "tracecaptures"), ("list", "secrets")]
+        {
+            assert!(!can(verb, what, "default"), "{verb} {what} in another namespace");
+        }
+        assert!(!can("list", "secrets", "named"), "nobody lists secrets");
+
+        let elsewhere = "{apiVersion: tracecapture.dev/v1alpha1, kind: TraceCapture, metadata: {name: ignored}}";
+        crate::command::apply(&["-n", "default"], elsewhere);
+        site.capture("{}");
+        send_one(&site.endpoint(), 0).unwrap();
+        site.until_reason("DownloadReady", "Available");
+        assert_eq!(download(site).ids().len(), 1);
+        assert!(get(&["-n", "default", "tcap", "ignored"])["status"].is_null(), "it was looked after");
+        kubectl(&["delete", "tcap", "ignored", "-n", "default", "--timeout=30s"]);
+        uninstall();
+    });
+}
