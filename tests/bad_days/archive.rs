@@ -1,9 +1,11 @@
 //! What lies in a data directory, as a user sees it: with `verify`, `cat` and `ls`.
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub(crate) use crate::held::{assert_holds, assert_verified};
+pub(crate) use crate::held::assert_verified;
+use crate::held::span_ids;
 
 /// Writes a capture of this `spec` (in braces) and returns its path as text.
 pub(crate) fn capture(dir: &Path, spec: &str) -> String {
@@ -34,4 +36,14 @@ pub(crate) fn chunks(data_dir: &Path, ending: &str) -> Vec<String> {
 /// What is in a directory; nothing where it is away.
 pub(crate) fn listed(dir: &Path) -> Vec<PathBuf> {
     fs::read_dir(dir).map(|entries| entries.map(|entry| entry.unwrap().path()).collect()).unwrap_or_default()
+}
+
+/// Asserts that an archive verifies and holds every acknowledged span; returns how often each id is there.
+#[track_caller]
+pub(crate) fn assert_holds(data_dir: &Path, acknowledged: &HashSet<u64>) -> HashMap<u64, usize> {
+    assert_verified(data_dir);
+    let found = span_ids(data_dir);
+    let lost = acknowledged.iter().filter(|id| !found.contains_key(id)).count();
+    assert!(lost == 0, "{lost} of {} acknowledged spans are lost", acknowledged.len());
+    found
 }

@@ -71,8 +71,13 @@ impl Site {
 
     /// Makes a disk with a file system of this size, and a volume of it for the claim of the capture.
     pub(crate) fn add_disk(&mut self, size: &str) -> &Disk {
-        let disk = Disk::make(&self.namespace, &format!("{CAPTURE}-chunks"), size);
-        self.disks.push(disk);
+        let namespace = self.namespace.clone();
+        self.add_disk_for(&namespace, &format!("{CAPTURE}-chunks"), size)
+    }
+
+    /// Makes a disk with a file system of this size, and a volume of it for a claim of any namespace.
+    pub(crate) fn add_disk_for(&mut self, namespace: &str, claim: &str, size: &str) -> &Disk {
+        self.disks.push(Disk::make(namespace, claim, size));
         self.disks.last().unwrap()
     }
 

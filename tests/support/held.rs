@@ -1,6 +1,6 @@
 //! What an archive holds, as a user sees it: with `verify` and `cat`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 
 use crate::support;
@@ -10,16 +10,6 @@ use crate::support;
 pub(crate) fn assert_verified(path: &Path) {
     let verified = support::output(&["verify", path.to_str().unwrap()]);
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
-}
-
-/// Asserts that an archive verifies and holds every acknowledged span; returns how often each id is there.
-#[track_caller]
-pub(crate) fn assert_holds(data_dir: &Path, acknowledged: &HashSet<u64>) -> HashMap<u64, usize> {
-    assert_verified(data_dir);
-    let found = span_ids(data_dir);
-    let lost = acknowledged.iter().filter(|id| !found.contains_key(id)).count();
-    assert!(lost == 0, "{lost} of {} acknowledged spans are lost", acknowledged.len());
-    found
 }
 
 /// Reads an archive with `cat` and counts how often each span id occurs.

@@ -1,10 +1,10 @@
-//! What is left when the product goes, and what an upgrade leaves alone.
+//! Helm: its test, what an upgrade leaves alone, and what is left when the product goes.
 
 use std::time::Instant;
 
 use crate::bundle::{check_all, download};
-use crate::command::{attempt, get, kubectl, until};
-use crate::installation::{NAMESPACE, disturb, install, uninstall};
+use crate::command::{attempt, get, kubectl, run, until};
+use crate::installation::{NAMESPACE, disturb, helm_test, install, uninstall};
 use crate::load::{Load, STEADY, all, send_one};
 use crate::pods::lives;
 use crate::site::{CAPTURE, alone};
@@ -37,17 +37,38 @@ fn an_upgrade_leaves_collectors_alone_whose_template_is_the_same() {
         let before = lives(site);
         let load = Load::start(&site.endpoint(), STEADY);
         load.wait_for_more(100);
-        let operator = || {
-            get(&["-n", NAMESPACE, "pods", "-l", "app.kubernetes.io/component=operator"])["items"][0]["metadata"]["uid"]
-                .clone()
-        };
-        let old = operator();
-        disturb(|| install(&["operator.podAnnotations.build=next", "gateway.podAnnotations.build=next"]));
-        until("another operator runs", || (operator() != old).then_some(()));
+        let next = tag_image("next");
+        let pinned = format!("collectors.image.tag={}", env!("CARGO_PKG_VERSION"));
+        let pinned = ["collectors.image.repository=tracecapture/tracecapture", &pinned];
+        disturb(|| install(&[&[&*next], &pinned[..]].concat()));
         site.until_reason("Ready", "Receiving");
         load.wait_for_more(1_000);
         assert_eq!(lives(site), before, "no pod was restarted");
+
+        // With the image of the release the pods are replaced, and read what the earlier ones wrote.
+        install(&[&*next]);
+        until("the pod is replaced", || (lives(site) != before).then_some(()));
+        load.wait_for_more(1_000);
+        site.until_reason("Ready", "Receiving");
         check_all(site, &all(&load.finish()));
+    });
+}
+
+/// Gives the image of the installation a further tag, and returns the value of the chart that chooses it.
+fn tag_image(tag: &str) -> String {
+    let image = "docker.io/tracecapture/tracecapture";
+    let (old, new) = (format!("{image}:{}", env!("CARGO_PKG_VERSION")), format!("{image}:{tag}"));
+    run("ctr", &["-n", "k8s.io", "images", "tag", "--force", &old, &new]);
+    format!("image.tag={tag}")
+}
+
+#[test]
+fn the_test_of_the_release_sends_a_span_and_downloads_it() {
+    alone("tested", |site| {
+        site.add_disk_for(NAMESPACE, "tracecapture-test-chunks", "500M");
+        let said = helm_test();
+        assert!(said.contains("Succeeded"), "{said}");
+        until("its capture is gone", || get(&["-n", NAMESPACE, "tcap", "tracecapture-test"]).is_null().then_some(()));
     });
 }
 
