@@ -77,5 +77,7 @@ fn token(site: &Site, account: &str) -> String {
 /// Tells what the API server says about the rights of a service account.
 fn can(site: &Site, account: &str, verb: &str, what: &str) -> bool {
     let user = format!("--as=system:serviceaccount:{}:{account}", site.namespace);
-    attempt("kubectl", &["auth", "can-i", verb, what, "-n", &site.namespace, &user]).is_ok()
+    let (what, part) = what.split_once('/').unwrap_or((what, ""));
+    let part = format!("--subresource={part}");
+    attempt("kubectl", &["auth", "can-i", verb, what, &part, "-n", &site.namespace, &user]).is_ok()
 }
