@@ -23,7 +23,7 @@ const SPEC: &str = "{collector: {replicas: 3, podOverlay: {metadata: {labels: {s
 #[test]
 fn no_acknowledged_span_is_lost_while_pods_die() {
     beside_others("dying", |site| {
-        let chunks = site.add_disk("2G").path().join("chunks");
+        let chunks = site.add_disk("2G").join("chunks");
         site.capture(SPEC);
         until("every collector is ready", || (site.status()["readyReplicas"] == N_COLLECTORS).then_some(()));
         let load = Load::start(&site.endpoint(), Shape { n_clients: 6, ..STEADY });

@@ -20,7 +20,7 @@ const SHAPE: Shape = Shape { n_clients: 4, n_spans: 20, filler: 2_000, pause: Du
 #[test]
 fn a_full_disk_is_told_and_loses_nothing() {
     beside_others("full", |site| {
-        let disk = site.add_disk(&DISK_BYTES.to_string()).path().to_owned();
+        let disk = site.add_disk(&DISK_BYTES.to_string());
         site.capture(SPEC);
         let load = Load::start(&site.endpoint(), SHAPE);
 

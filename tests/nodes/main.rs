@@ -15,18 +15,18 @@ mod spans;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alone;
 mod bundle;
+mod changes;
 mod command;
 mod disk;
 mod dying;
+mod ending;
 mod full;
 mod installation;
 mod load;
-mod outages;
 mod pods;
 mod quickstart;
-mod release;
 mod retention;
-mod settings;
 mod site;
 mod tenants;

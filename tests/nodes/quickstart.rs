@@ -1,9 +1,11 @@
-//! The quickstart of README, on a cluster.
+//! The quickstart of README, and the test that comes with the chart.
 
 use std::collections::HashSet;
 
 use crate::bundle::{Bundle, support_token, url};
-use crate::command::{kubectl, run, until};
+use crate::command::{get, kubectl, run, until};
+use crate::disk;
+use crate::installation::{NAMESPACE, helm_test};
 use crate::site::{CAPTURE, Site, beside_others};
 
 /// Spans that the application makes.
@@ -56,6 +58,16 @@ fn an_application_sends_and_three_ways_lead_to_the_same_bundle() {
             );
             assert_eq!(held, sent, "by {way}");
         }
+    });
+}
+
+#[test]
+fn the_test_of_the_release_sends_a_span_and_downloads_it() {
+    beside_others("tested", |_| {
+        disk::make(NAMESPACE, "tracecapture-test-chunks", "500M");
+        let said = helm_test();
+        assert!(said.contains("Succeeded"), "{said}");
+        until("its capture is gone", || get(&["-n", NAMESPACE, "tcap", "tracecapture-test"]).is_null().then_some(()));
     });
 }
 

@@ -22,7 +22,7 @@ const PULSE: Duration = Duration::from_millis(50);
 #[test]
 fn limits_of_size_and_age_hold_under_load() {
     beside_others("limits", |site| {
-        let chunks = site.add_disk("500M").path().join("chunks");
+        let chunks = site.add_disk("500M").join("chunks");
         site.capture(SPEC);
         let shape = Shape { n_clients: 4, n_spans: 20, filler: 2_000, pause: Duration::from_millis(10) };
         let load = Load::start(&site.endpoint(), shape);

@@ -1,14 +1,14 @@
 //! A namespace for one scenario, on a cluster with the installation of this tree.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
 
 use serde_json::Value;
 
 use crate::command::{apply, attempt, get, kubectl, until};
-use crate::disk::Disk;
-use crate::installation;
+use crate::{disk, installation};
 
 /// The name of the capture of every scenario.
 pub(crate) const CAPTURE: &str = "checkout";
@@ -19,28 +19,27 @@ static SHARED: RwLock<()> = RwLock::new(());
 /// A namespace of a scenario, which refuses every pod that the restricted profile refuses.
 pub(crate) struct Site {
     pub(crate) namespace: String,
-    disks: Vec<Disk>,
 }
 
 /// Runs a scenario beside others, with the operator for all namespaces.
-pub(crate) fn beside_others(namespace: &str, scenario: impl FnOnce(&mut Site)) {
+pub(crate) fn beside_others(namespace: &str, scenario: impl FnOnce(&Site)) {
     let _guard = SHARED.read().unwrap_or_else(PoisonError::into_inner);
     installation::ensure();
     play(namespace, scenario);
 }
 
 /// Runs a scenario while no other one runs: it takes away what all need.
-pub(crate) fn alone(namespace: &str, scenario: impl FnOnce(&mut Site)) {
+pub(crate) fn alone(namespace: &str, scenario: impl FnOnce(&Site)) {
     let _guard = SHARED.write().unwrap_or_else(PoisonError::into_inner);
     installation::ensure();
     play(namespace, scenario);
 }
 
-fn play(namespace: &str, scenario: impl FnOnce(&mut Site)) {
+fn play(namespace: &str, scenario: impl FnOnce(&Site)) {
     let began = Instant::now();
-    let mut site = Site::enter(namespace);
+    let site = Site::enter(namespace);
+    scenario(&site);
     // What failed stays as it is, for `tests/cluster/node` to write down.
-    catch_unwind(AssertUnwindSafe(|| scenario(&mut site))).unwrap_or_else(|panic| resume_unwind(panic));
     site.leave();
     println!("{namespace}: done after {} s", began.elapsed().as_secs());
 }
@@ -54,7 +53,7 @@ impl Site {
                  labels: {{pod-security.kubernetes.io/enforce: restricted}}}}}}"
             ),
         );
-        let site = Self { namespace: namespace.to_owned(), disks: Vec::new() };
+        let site = Self { namespace: namespace.to_owned() };
         // Without it no pod is admitted, and the controllers make it.
         until("the namespace has its service account", || {
             attempt("kubectl", &["get", "serviceaccount", "default", "-n", namespace]).ok()
@@ -62,23 +61,15 @@ impl Site {
         site
     }
 
+    /// Its pods have no work left to do; its disks go with the node.
     fn leave(self) {
-        kubectl(&["delete", "namespace", &self.namespace, "--timeout=120s"]);
-        for disk in self.disks {
-            disk.remove();
-        }
+        kubectl(&["delete", "namespace", &self.namespace, "--wait=false"]);
     }
 
-    /// Makes a disk with a file system of this size, and a volume of it for the claim of the capture.
-    pub(crate) fn add_disk(&mut self, size: &str) -> &Disk {
-        let namespace = self.namespace.clone();
-        self.add_disk_for(&namespace, &format!("{CAPTURE}-chunks"), size)
-    }
-
-    /// Makes a disk with a file system of this size, and a volume of it for a claim of any namespace.
-    pub(crate) fn add_disk_for(&mut self, namespace: &str, claim: &str, size: &str) -> &Disk {
-        self.disks.push(Disk::make(namespace, claim, size));
-        self.disks.last().unwrap()
+    /// Makes a disk with a file system of this size, and a volume of it for the claim of the capture; returns where
+    /// its files can be seen.
+    pub(crate) fn add_disk(&self, size: &str) -> PathBuf {
+        disk::make(&self.namespace, &format!("{CAPTURE}-chunks"), size)
     }
 
     /// Runs `kubectl` in the namespace; it must succeed.
@@ -125,7 +116,7 @@ impl Site {
     pub(crate) fn until_reason(&self, condition: &str, reason: &str) -> String {
         let mut seen = Value::Null;
         let what = format!("{condition} of {} has the reason {reason}", self.namespace);
-        let found = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let found = catch_unwind(AssertUnwindSafe(|| {
             until(&what, || {
                 let capture = self.get(&["tcap", CAPTURE]);
                 let generation = capture["metadata"]["generation"].clone();

@@ -30,7 +30,7 @@ fn who_may_not_gets_nothing() {
         assert_eq!(answer(&url, Some(&support_token(site))), 200);
         assert!(!can(site, "support", "delete", "tracecaptures/bundle"));
         let refused = attempt("kubectl", &["tracecapture", "status", CAPTURE, "-n", "guarded", "--as", "nobody"]);
-        assert!(refused.unwrap_err().contains("not allowed"));
+        assert!(refused.unwrap_err().contains("\"checkout\" is forbidden"));
     });
 }
 

@@ -1,10 +1,8 @@
-//! Helm: its test, what an upgrade leaves alone, and what is left when the product goes.
-
-use std::time::Instant;
+//! What an upgrade leaves alone, what is left when the product goes, and what it does where it is given little.
 
 use crate::bundle::{check_all, download};
 use crate::command::{attempt, get, kubectl, run, until};
-use crate::installation::{NAMESPACE, disturb, helm_test, install, uninstall};
+use crate::installation::{NAMESPACE, disturb, install, uninstall};
 use crate::load::{Load, STEADY, all, send_one};
 use crate::pods::lives;
 use crate::site::{CAPTURE, alone};
@@ -60,36 +58,6 @@ fn tag_image(tag: &str) -> String {
     let (old, new) = (format!("{image}:{}", env!("CARGO_PKG_VERSION")), format!("{image}:{tag}"));
     run("ctr", &["-n", "k8s.io", "images", "tag", "--force", &old, &new]);
     format!("image.tag={tag}")
-}
-
-#[test]
-fn the_test_of_the_release_sends_a_span_and_downloads_it() {
-    alone("tested", |site| {
-        site.add_disk_for(NAMESPACE, "tracecapture-test-chunks", "500M");
-        let said = helm_test();
-        assert!(said.contains("Succeeded"), "{said}");
-        until("its capture is gone", || get(&["-n", NAMESPACE, "tcap", "tracecapture-test"]).is_null().then_some(()));
-    });
-}
-
-#[test]
-fn the_volume_stays_or_goes_as_the_capture_says() {
-    alone("deleted", |site| {
-        site.add_disk("500M");
-        site.capture("{}");
-        let id = send_one(&site.endpoint(), 0).unwrap();
-        site.kubectl(&["delete", "tcap", CAPTURE, "--timeout=60s"]);
-        until("its pods are gone", || lives(site).is_empty().then_some(()));
-        assert_eq!(site.get(&["persistentvolumeclaim", "checkout-chunks"])["status"]["phase"], "Bound");
-
-        // Another capture of the same name finds what the first one left, and takes it along.
-        site.capture("{storage: {deletionPolicy: Delete}}");
-        assert!(download(site).ids().contains(&id));
-        let asked = Instant::now();
-        site.kubectl(&["delete", "tcap", CAPTURE, "--timeout=120s"]);
-        until("the claim is gone", || site.get(&["persistentvolumeclaim", "checkout-chunks"]).is_null().then_some(()));
-        println!("deleted: the claim is gone after {} s", asked.elapsed().as_secs());
-    });
 }
 
 #[test]

@@ -1,0 +1,4 @@
+//! Scenarios that take away what all others need, and so run while no other one does.
+
+mod outages;
+mod release;
