@@ -115,6 +115,8 @@ start() {
         printf '%s %s\n' "$pid" "$(began_at "$pid")" >"pids/$name"
         exec "${prefix[@]}" "$@" </dev/null >>"logs/$name" 2>&1
     ) &
+    # Nobody waits for it, and nothing is printed when it ends.
+    disown
     within 10 test -s "$dir/pids/$name" || fail "$name did not start"
 }
 
@@ -124,11 +126,12 @@ is_up() {
     read -r pid began 2>/dev/null <"$1/pids/$2" && is_running "$pid" "$began"
 }
 
-# stop DIR NAME: ends what `start` began and nothing else; asks first, insists after 10 s.
+# stop DIR NAME [SIGNAL...]: ends what `start` began and nothing else; asks first, insists after 10 s.
 stop() {
-    local pid began signal
+    local pid began signal signals=(TERM KILL)
+    [[ $# == 2 ]] || signals=("${@:3}")
     read -r pid began 2>/dev/null <"$1/pids/$2" || return 0
-    for signal in TERM KILL; do
+    for signal in "${signals[@]}"; do
         is_running "$pid" "$began" || return 0
         kill -s "$signal" "$pid" 2>/dev/null || true
         # The 0 matters: in a trap, `return` alone gives the status from before the trap.

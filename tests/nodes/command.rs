@@ -31,7 +31,7 @@ pub(crate) fn kubectl(args: &[&str]) -> String {
     run("kubectl", args)
 }
 
-/// Returns an object as the API server has it, or `null`.
+/// Returns an object, or a list of them, as the API server has it; `null` where there is none.
 #[track_caller]
 pub(crate) fn get(args: &[&str]) -> Value {
     let text = kubectl(&[&["get", "--ignore-not-found", "-o", "json"], args].concat());

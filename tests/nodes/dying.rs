@@ -55,7 +55,7 @@ fn end_one(site: &Site, way: usize) {
 /// Drains the only node: the budget lets one collector go, and the others stay because it cannot come back.
 fn drain(site: &Site, load: &Load) {
     until("all collectors are back", || (site.status()["readyReplicas"] == N_COLLECTORS).then_some(()));
-    let pods = || site.get(&["pods", "-l", "scenario=dying"])["items"].as_array().unwrap().clone();
+    let pods = || site.get(&["pods", "-l", "scenario=dying"])["items"].as_array().cloned().unwrap_or_default();
     until("no pod is on its way out", || {
         let (pods, is_ending) = (pods(), |pod: &serde_json::Value| !pod["metadata"]["deletionTimestamp"].is_null());
         (pods.len() == N_COLLECTORS && !pods.iter().any(is_ending)).then_some(())

@@ -39,5 +39,5 @@ pub(crate) fn lives(site: &Site) -> Vec<(String, String, u64)> {
         let restarts = pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or_default();
         (text(&pod["metadata"]["name"]), text(&pod["metadata"]["uid"]), restarts)
     };
-    pods["items"].as_array().unwrap().iter().map(life).collect()
+    pods["items"].as_array().into_iter().flatten().map(life).collect()
 }

@@ -4,7 +4,7 @@ use std::env;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::bundle::{Bundle, check_all, check_newest, download, support_token, url};
+use crate::bundle::{Bundle, SUPPORT, check_all, check_newest, download, support_token, url};
 use crate::command::{attempt, run, until};
 use crate::installation::{self, NAMESPACE, disturb, scale, system};
 use crate::load::{Load, STEADY, Shape, all, send_one};
@@ -82,18 +82,15 @@ fn a_download_goes_on_when_the_gateway_is_replaced() {
         let held = bundle.ids();
         assert!(acknowledged.is_subset(&held), "{} of {} are there", held.len(), acknowledged.len());
 
-        // The command waits for a gateway by itself.
+        // The command says that it goes on, and does once there is a gateway.
         disturb(|| scale("gateway", 0));
         let again = Bundle::of(|file| {
-            let mut download = Command::new("kubectl")
-                .args(["tracecapture", "download", CAPTURE, "-n", &site.namespace, "--allow-http", "-o"])
-                .arg(file)
-                .env("TRACECAPTURE_TOKEN", &token)
-                .stdout(Stdio::null())
-                .spawn()
-                .unwrap();
+            let file = file.to_str().unwrap();
+            let args = ["tracecapture", "download", CAPTURE, "-n", &site.namespace, "--service-account", SUPPORT];
+            let args = [&args[..], &["--allow-http", "-o", file]].concat();
+            assert!(attempt("kubectl", &args).unwrap_err().contains("goes on where it was cut"));
             scale("gateway", 1);
-            assert!(download.wait().unwrap().success());
+            until("the same command goes on", || attempt("kubectl", &args).ok());
         });
         assert_eq!(again.ids(), held);
     });
