@@ -53,18 +53,6 @@ go_build() {
     ) 9>"$target/build.lock"
 }
 
-# go_install NAME PACKAGE VERSION: makes target/cluster/bin/NAME of a program from the module proxy.
-go_install() {
-    (
-        flock 9
-        [[ "$(cat "$bin/$1.version" 2>/dev/null || true)" != "$3" ]] || exit 0
-        command -v go >/dev/null || fail "go is missing: install Go 1.26 or later"
-        echo "building $1: minutes the first time" >&2
-        CGO_ENABLED=0 GOBIN=$bin go install "$2@$3"
-        printf '%s\n' "$3" >"$bin/$1.version"
-    ) 9>"$target/build.lock"
-}
-
 # All of Kubernetes is one binary; its programs are links to it.
 build_kubernetes() {
     local package=k8s.io/component-base/version version minor program

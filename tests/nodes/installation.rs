@@ -49,11 +49,6 @@ pub(crate) fn uninstall() {
     run("helm", &["uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", "--timeout", "2m"]);
 }
 
-/// Runs the test of the release, and returns what it says.
-pub(crate) fn helm_test() -> String {
-    run("helm", &["test", RELEASE, "--namespace", NAMESPACE, "--timeout", "4m"])
-}
-
 /// Runs `kubectl` in the namespace of the installation; it must succeed.
 #[track_caller]
 pub(crate) fn system(args: &[&str]) -> String {

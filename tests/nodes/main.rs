@@ -26,7 +26,6 @@ mod full;
 mod installation;
 mod load;
 mod pods;
-mod quickstart;
 mod retention;
 mod site;
 mod tenants;

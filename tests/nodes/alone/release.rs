@@ -78,7 +78,8 @@ fn an_installation_for_one_namespace_does_nothing_elsewhere() {
         }
         assert!(!can("list", "secrets", "named"), "nobody lists secrets");
 
-        let elsewhere = "{apiVersion: tracecapture.dev/v1alpha1, kind: TraceCapture, metadata: {name: ignored}}";
+        let elsewhere =
+            "{apiVersion: tracecapture.dev/v1alpha1, kind: TraceCapture, metadata: {name: ignored}, spec: {}}";
         crate::command::apply(&["-n", "default"], elsewhere);
         site.capture("{}");
         send_one(&site.endpoint(), 0).unwrap();
