@@ -11,7 +11,7 @@ fmt:
 # What clippy and the documentation build find.
 lint:
     cargo clippy --all-targets -- -D warnings
-    cargo clippy --test cluster --test nodes -- -D warnings
+    cargo clippy --test cluster --test chart --test nodes -- -D warnings
     RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --lib
 
 # Every test that needs neither a cluster nor other software.
@@ -46,17 +46,34 @@ load *workloads:
 fuzz target seconds="300":
     fuzz/run {{ target }} {{ seconds }}
 
-# Writes the custom resource definition anew.
+# Writes the custom resource definition anew, here and in the chart.
 crd:
     cargo run --quiet -- crd > target/tracecaptures.yaml
-    mkdir -p crds
+    cp target/tracecaptures.yaml charts/tracecapture/files/crd.yaml
     mv target/tracecaptures.yaml crds/tracecaptures.yaml
+
+# Writes what the chart has from elsewhere anew, and its README, then lints, renders and reads back the chart and `config/`.
+chart:
+    charts/readme > target/chart-readme.md
+    mv target/chart-readme.md charts/tracecapture/README.md
+    for file in charts/tracecapture/files/rbac/*; do cp "config/rbac/${file##*/}" "$file"; done
+    cp crds/tracecaptures.yaml charts/tracecapture/files/crd.yaml
+    tests/chart/run
+
+# The image as an OCI archive, without a container runtime.
+image binary="target/release/tracecapture":
+    image/build {{ binary }} target/image.tar
 
 # Writes the documentation of conditions anew.
 conditions:
     cargo run --quiet --example docs > target/conditions.md
     mkdir -p docs
     mv target/conditions.md docs/conditions.md
+
+# Writes the reference of the resource anew.
+resource:
+    cargo run --quiet --example resource > target/resource.md
+    mv target/resource.md docs/resource.md
 
 # Licences, duplicates and advisories of the dependencies (needs cargo-deny).
 deny:

@@ -11,6 +11,8 @@ pub struct Options {
     pub image: String,
     /// When that image is pulled; `None` leaves it to Kubernetes.
     pub image_pull_policy: Option<String>,
+    /// Secrets in the namespace of each capture that its pods may be pulled with; one that is missing does no harm.
+    pub image_pull_secrets: Vec<String>,
     /// The namespace of the installation: its Lease and its key lie here, its gateway runs here.
     pub namespace: String,
     /// Whose captures are reconciled.

@@ -208,6 +208,7 @@ impl Visiting<'_> {
         let context = BuildContext {
             image,
             image_pull_policy: image_pull_policy.as_deref(),
+            image_pull_secrets: &self.context.options.image_pull_secrets,
             grant_keys: &self.context.grant_keys,
             installation_namespace: namespace,
             claim_size: claim_size(observed),

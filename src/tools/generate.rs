@@ -33,6 +33,7 @@ pub fn run(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     let context = Context {
         image: &args.image,
         image_pull_policy: None,
+        image_pull_secrets: &[],
         grant_keys: &args.grant_keys,
         installation_namespace: &args.namespace,
         claim_size: None,

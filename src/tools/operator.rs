@@ -33,6 +33,9 @@ pub struct OperatorArgs {
     /// When that image is pulled [default: what Kubernetes chooses by its tag].
     #[arg(long, value_name = "POLICY", value_parser = ["Always", "IfNotPresent", "Never"])]
     image_pull_policy: Option<String>,
+    /// Secret that images of collector pods are pulled with, in the namespace of each capture; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    image_pull_secret: Vec<String>,
     /// Namespace of the installation: its Lease and its keys lie here, its gateway runs here.
     #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE")]
     namespace: String,
@@ -64,6 +67,7 @@ impl OperatorArgs {
         Options {
             image: self.image.clone(),
             image_pull_policy: self.image_pull_policy.clone(),
+            image_pull_secrets: self.image_pull_secret.clone(),
             namespace: self.namespace.clone(),
             watched: in_cluster::watched(&self.watch_namespace),
             public_url: self.public_url.clone(),

@@ -124,6 +124,7 @@ pub(crate) fn options(identity: &str) -> Options {
     Options {
         image: "registry.example.com/tracecapture:1".to_owned(),
         image_pull_policy: None,
+        image_pull_secrets: Vec::new(),
         namespace: SYSTEM.to_owned(),
         watched: Watched::All,
         public_url: Some("https://captures.example.com".to_owned()),

@@ -5,6 +5,8 @@
 mod generate;
 mod objects;
 mod overlay;
+#[path = "../support/pod_profile.rs"]
+mod pod_profile;
 mod restricted;
 mod template;
 
@@ -83,6 +85,7 @@ fn try_build(capture: &ValidCapture) -> Result<Resources<Built>, BuildError> {
     let context = Context {
         image: IMAGE,
         image_pull_policy: Some("IfNotPresent"),
+        image_pull_secrets: &[],
         grant_keys: &grant_keys,
         installation_namespace: "tracecapture-system",
         claim_size: None,

@@ -35,6 +35,7 @@ fn check_claim(spec: &str, existing: Option<u64>, size: &str) {
     let context = Context {
         image: IMAGE,
         image_pull_policy: None,
+        image_pull_secrets: &[],
         grant_keys: &[],
         installation_namespace: "i",
         claim_size: existing.map(ByteSize),

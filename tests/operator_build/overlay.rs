@@ -3,7 +3,8 @@
 use serde_json::Value;
 use tracecapture::api::Reason;
 
-use super::{body, capture, restricted, try_build};
+use super::pod_profile::violations;
+use super::{body, capture, try_build};
 
 fn spec(overlay: &str) -> String {
     format!("{{collector: {{podOverlay: {overlay}}}}}")
@@ -29,7 +30,7 @@ fn keys_of(keys: &[&str]) -> Vec<String> {
 fn check_taken(overlay: &str, expected: &[(&str, Option<Value>)]) {
     let set = body(&capture("a", &spec(overlay)), "StatefulSet", "-collector");
     let template = set.pointer("/spec/template").unwrap();
-    assert_eq!(restricted::violations(template), Vec::<String>::new(), "{overlay}");
+    assert_eq!(violations(template), Vec::<String>::new(), "{overlay}");
     for (pointer, value) in expected {
         assert_eq!(template.pointer(pointer), value.as_ref(), "{overlay}: {pointer}");
     }

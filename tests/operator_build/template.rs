@@ -1,6 +1,6 @@
 //! What restarts the pods, and what does not.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tracecapture::operator::build::{Context, build};
 
 use super::{IMAGE, bodies, body, capture};
@@ -82,11 +82,29 @@ fn no_object_names_the_version_of_the_operator() {
 }
 
 #[test]
+fn pods_are_pulled_with_the_secrets_of_the_operator_and_of_the_overlay() {
+    let overlay = "{collector: {podOverlay: {spec: {imagePullSecrets: [{name: own}]}}}}";
+    let context = Context {
+        image: IMAGE,
+        image_pull_policy: None,
+        image_pull_secrets: &["mirror".to_owned()],
+        grant_keys: &[],
+        installation_namespace: "tracecapture-system",
+        claim_size: None,
+    };
+    let objects = build(&capture("a", overlay), &context).unwrap().objects().unwrap();
+    let set = objects.into_iter().map(|object| object.body).find(|body| body["kind"] == "StatefulSet").unwrap();
+    let secrets = set.pointer("/spec/template/spec/imagePullSecrets").unwrap();
+    assert_eq!(secrets, &json!([{ "name": "mirror" }, { "name": "own" }]));
+}
+
+#[test]
 fn another_image_changes_the_image_and_nothing_else() {
     let with = |image: &str| {
         let context = Context {
             image,
             image_pull_policy: None,
+            image_pull_secrets: &[],
             grant_keys: &[],
             installation_namespace: "tracecapture-system",
             claim_size: None,

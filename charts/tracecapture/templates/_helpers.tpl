@@ -90,6 +90,11 @@ app.kubernetes.io/component: {{ .component }}
 {{- .Values.tests.namespace | default (first .Values.watchNamespaces) | default .Release.Namespace }}
 {{- end }}
 
+{{/* The namespace that the notes speak of. */}}
+{{- define "tracecapture.exampleNamespace" -}}
+{{- first .Values.watchNamespaces | default "default" }}
+{{- end }}
+
 {{/* How the pods of a Deployment are spread: as given, each constraint about these pods; else apart where there are several. */}}
 {{- define "tracecapture.spread" -}}
 {{- $labels := include "tracecapture.selectorLabels" . | fromYaml -}}

@@ -43,6 +43,8 @@ pub struct Context<'a> {
     pub image: &'a str,
     /// When that image is pulled; `None` leaves it to Kubernetes.
     pub image_pull_policy: Option<&'a str>,
+    /// Secrets of the capture's namespace that pods may be pulled with.
+    pub image_pull_secrets: &'a [String],
     /// The keys whose grants a collector accepts; with none it serves nobody but probes.
     pub grant_keys: &'a [GrantPublicKey],
     /// The namespace whose operator and gateway may reach the collectors' HTTP API.

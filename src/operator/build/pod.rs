@@ -1,9 +1,9 @@
 //! The pod template.
 
 use k8s_openapi::api::core::v1::{
-    Affinity, ConfigMapVolumeSource, PersistentVolumeClaimVolumeSource, PodAffinityTerm, PodAntiAffinity,
-    PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile, Toleration, TopologySpreadConstraint, Volume,
-    WeightedPodAffinityTerm,
+    Affinity, ConfigMapVolumeSource, LocalObjectReference, PersistentVolumeClaimVolumeSource, PodAffinityTerm,
+    PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile, Toleration,
+    TopologySpreadConstraint, Volume, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
@@ -48,6 +48,7 @@ fn spec(plan: &Plan<'_>, faults: &mut Vec<Fault>) -> PodSpec {
     let collector = &plan.capture.spec().collector;
     PodSpec {
         containers: vec![container::container(plan)],
+        image_pull_secrets: Some(pull_secrets(plan)).filter(|secrets| !secrets.is_empty()),
         volumes: Some(volumes(plan)),
         service_account_name: Some(plan.names.collector()),
         automount_service_account_token: Some(false),
@@ -61,6 +62,11 @@ fn spec(plan: &Plan<'_>, faults: &mut Vec<Fault>) -> PodSpec {
         topology_spread_constraints: Some(spread(plan, faults)).filter(|constraints| !constraints.is_empty()),
         ..PodSpec::default()
     }
+}
+
+/// Returns the secrets that the operator was told of, also for an image of the capture's own: the kubelet tries each.
+fn pull_secrets(plan: &Plan<'_>) -> Vec<LocalObjectReference> {
+    plan.context.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect()
 }
 
 fn volumes(plan: &Plan<'_>) -> Vec<Volume> {

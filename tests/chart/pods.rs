@@ -1,0 +1,65 @@
+//! Every pod of the chart keeps the restricted profile, and has what users expect of a pod.
+
+use serde_json::{Value, json};
+
+use crate::pod_profile::violations;
+use crate::rendered::{self, name_of};
+
+#[test]
+fn every_pod_keeps_the_restricted_profile_with_a_read_only_root() {
+    for (name, template) in pods() {
+        assert_eq!(violations(&template), Vec::<String>::new(), "{name}");
+        for container in containers(&template) {
+            assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true, "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_container_has_an_image_by_name_and_a_limit_of_memory() {
+    for (name, template) in pods() {
+        for container in containers(&template) {
+            let image = container["image"].as_str().unwrap();
+            assert!(image.contains("/tracecapture:") || image.contains("/tracecapture@sha256:"), "{name}: {image}");
+            assert!(container["resources"]["limits"].get("memory").is_some(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn deployments_are_probed_and_collectors_admit_them() {
+    for (name, template) in pods() {
+        if !name.contains("Deployment") {
+            continue;
+        }
+        let [container] = &containers(&template)[..] else { panic!("{name}") };
+        for (probe, path) in [("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
+            assert_eq!(container[probe]["httpGet"], json!({ "path": path, "port": "admin" }), "{name}");
+        }
+        assert!(container["ports"].as_array().unwrap().iter().any(|port| port["name"] == "admin"), "{name}");
+        let labels = &template["metadata"]["labels"];
+        assert_eq!(labels["app.kubernetes.io/name"], "tracecapture", "{name}");
+        assert_eq!(labels["app.kubernetes.io/component"], container["name"], "{name}");
+    }
+}
+
+/// Returns the template of every pod, by file and name.
+fn pods() -> Vec<(String, Value)> {
+    let mut pods = Vec::new();
+    for (file, objects) in rendered::all() {
+        for object in objects {
+            let name = format!("{file}: {}", name_of(&object));
+            match object["kind"].as_str().unwrap() {
+                "Pod" => pods.push((name, object)),
+                "Deployment" => pods.push((name, object["spec"]["template"].clone())),
+                _ => {}
+            }
+        }
+    }
+    pods
+}
+
+fn containers(template: &Value) -> Vec<Value> {
+    let list = |key: &str| template["spec"].get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    [list("initContainers"), list("containers")].concat()
+}
