@@ -62,10 +62,6 @@ impl Bundle {
     pub(crate) fn ids(&self) -> HashSet<u64> {
         span_ids(&self.path).into_keys().collect()
     }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 /// Checks that of what was acknowledged to each client only the oldest is missing; returns how many are.
@@ -75,7 +71,8 @@ impl Bundle {
 pub(crate) fn check_newest(held: &HashSet<u64>, acknowledged: &[Vec<u64>]) -> usize {
     let mut n_evicted = 0;
     for sent in acknowledged {
-        let first = sent.iter().position(|id| held.contains(id)).unwrap_or(sent.len());
+        let first = sent.iter().position(|id| held.contains(id));
+        let first = first.unwrap_or_else(|| panic!("not even the youngest of {} is there", sent.len()));
         let lost = sent[first..].iter().filter(|id| !held.contains(id)).count();
         assert_eq!(lost, 0, "{lost} acknowledged spans are missing among younger ones");
         n_evicted += first;

@@ -87,7 +87,7 @@ impl Reader {
     }
 
     fn file(&self, name: &str) -> Bundle {
-        Bundle::of(|file| drop(std::fs::rename(self.dir.path().join(name), file).unwrap()))
+        Bundle::of(|file| std::fs::rename(self.dir.path().join(name), file).unwrap())
     }
 }
 
