@@ -122,7 +122,7 @@ fn the_quickstart_works_as_it_is_written() {
         installation::install(&[]);
         site.until_reason("DownloadReady", "Available");
         reader.types_until("curl");
-        println!("{}", reader.types_until("tracecapture stats"));
+        reader.types_until("tracecapture stats");
         // It needs a Jaeger, which `tests/interop` has.
         reader.passes_over("tracecapture replay checkout.tar");
 
