@@ -14,10 +14,15 @@ pub(crate) const SUPPORT: &str = "support";
 
 /// Makes the account, and returns a token of it.
 pub(crate) fn support_token(site: &Site) -> String {
+    support_token_by(site, "ClusterRole")
+}
+
+/// As [`support_token`]; an installation for named namespaces has a role in each of them instead of one for all.
+fn support_token_by(site: &Site, role: &str) -> String {
     site.apply(&format!(
         "{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: {SUPPORT}}}}}\n---\n\
          {{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {{name: {SUPPORT}}}, \
-         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: tracecapture-support}}, \
+         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: {role}, name: tracecapture-support}}, \
          subjects: [{{kind: ServiceAccount, name: {SUPPORT}, namespace: {}}}]}}",
         site.namespace
     ));
@@ -33,8 +38,14 @@ pub(crate) fn url(site: &Site) -> String {
 /// Downloads the bundle from the address in the status with a support user's token, as `curl` users do.
 #[track_caller]
 pub(crate) fn download(site: &Site) -> Bundle {
+    download_by(site, "ClusterRole")
+}
+
+/// As [`download`], where the right comes from a role of this kind.
+#[track_caller]
+pub(crate) fn download_by(site: &Site, role: &str) -> Bundle {
     site.until_reason("DownloadReady", "Available");
-    let (token, url) = (support_token(site), url(site));
+    let (token, url) = (support_token_by(site, role), url(site));
     Bundle::of(|file| {
         let header = format!("Authorization: Bearer {token}");
         run("curl", &["-sSf", "--max-time", "120", "-H", &header, "-o", file.to_str().unwrap(), &url]);

@@ -68,8 +68,13 @@ pub(crate) fn within<T>(patience: Duration, what: &str, mut look: impl FnMut() -
             return seen;
         }
         assert!(Instant::now() < deadline, "not within {} s: {what}", patience.as_secs());
-        thread::sleep(PULSE);
+        pause(PULSE);
     }
+}
+
+/// Leaves the processor to others between two looks at what tells nobody when it changes.
+pub(crate) fn pause(pulse: Duration) {
+    thread::sleep(pulse);
 }
 
 fn said(output: Output) -> Result<String, String> {

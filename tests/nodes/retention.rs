@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
 
 use crate::bundle::{check_newest, download};
-use crate::command::until;
+use crate::command::{pause, until};
 use crate::load::{Load, Shape};
 use crate::site::beside_others;
 
@@ -30,7 +29,7 @@ fn limits_of_size_and_age_hold_under_load() {
         let mut most = 0;
         while load.acknowledged() < enough {
             most = most.max(bytes_in(&chunks));
-            thread::sleep(PULSE);
+            pause(PULSE);
         }
         println!("limits: at most {most} bytes, the limit being {LIMIT_BYTES}");
         assert!(most > LIMIT_BYTES / 2, "the limit was never near");

@@ -1,6 +1,6 @@
 //! What an upgrade leaves alone, what is left when the product goes, and what it does where it is given little.
 
-use crate::bundle::{check_all, download};
+use crate::bundle::{check_all, download_by};
 use crate::command::{attempt, get, kubectl, run, until};
 use crate::installation::{NAMESPACE, disturb, install, uninstall};
 use crate::load::{Load, STEADY, all, send_one};
@@ -84,7 +84,7 @@ fn an_installation_for_one_namespace_does_nothing_elsewhere() {
         site.capture("{}");
         send_one(&site.endpoint(), 0).unwrap();
         site.until_reason("DownloadReady", "Available");
-        assert_eq!(download(site).ids().len(), 1);
+        assert_eq!(download_by(site, "Role").ids().len(), 1);
         assert!(get(&["-n", "default", "tcap", "ignored"])["status"].is_null(), "it was looked after");
         kubectl(&["delete", "tcap", "ignored", "-n", "default", "--timeout=30s"]);
         uninstall();
