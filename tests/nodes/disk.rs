@@ -13,7 +13,7 @@ const DISKS: &str = "/run/cluster/disks";
 /// Makes a file system of this size, and a volume that only this claim gets; returns where it is mounted.
 pub(crate) fn make(namespace: &str, claim: &str, size: &str) -> PathBuf {
     let on_node = std::env::var_os("TRACECAPTURE_NODE").is_some();
-    assert!(on_node, "this scenario makes disks on the node: run it with `tests/nodes/run` and without KUBECONFIG");
+    assert!(on_node, "a scenario makes disks on the node: run it with `tests/nodes/run`");
     let (image, mount) = (Path::new(DISKS).join(format!("{namespace}.img")), Path::new(DISKS).join(namespace));
     fs::create_dir_all(&mount).unwrap();
     run("truncate", &["-s".as_ref(), size.as_ref(), image.as_os_str()]);
