@@ -11,7 +11,7 @@ fmt:
 # What clippy and the documentation build find.
 lint:
     cargo clippy --all-targets -- -D warnings
-    cargo clippy --test cluster --test chart -- -D warnings
+    cargo clippy --test cluster --test chart --test nodes -- -D warnings
     RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --lib
 
 # Every test that needs neither a cluster nor other software.
@@ -33,6 +33,10 @@ volumes:
 # The operator, its rights and the resource definition against a real API server, or the cluster of KUBECONFIG.
 cluster *args:
     tests/cluster/run {{ args }}
+
+# The whole product on a cluster with a node: image, chart, applications, pods that die, disks that fill up (as root).
+nodes *args:
+    tests/nodes/run {{ args }}
 
 # The performance figures of this machine; workloads such as `B1 B4`, default all.
 load *workloads:

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support;
+pub(crate) use crate::held::assert_verified;
+use crate::held::span_ids;
 
 /// Writes a capture of this `spec` (in braces) and returns its path as text.
 pub(crate) fn capture(dir: &Path, spec: &str) -> String {
@@ -37,13 +38,6 @@ pub(crate) fn listed(dir: &Path) -> Vec<PathBuf> {
     fs::read_dir(dir).map(|entries| entries.map(|entry| entry.unwrap().path()).collect()).unwrap_or_default()
 }
 
-/// Asserts that `verify` is content with a path.
-#[track_caller]
-pub(crate) fn assert_verified(path: &Path) {
-    let verified = support::output(&["verify", path.to_str().unwrap()]);
-    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
-}
-
 /// Asserts that an archive verifies and holds every acknowledged span; returns how often each id is there.
 #[track_caller]
 pub(crate) fn assert_holds(data_dir: &Path, acknowledged: &HashSet<u64>) -> HashMap<u64, usize> {
@@ -52,15 +46,4 @@ pub(crate) fn assert_holds(data_dir: &Path, acknowledged: &HashSet<u64>) -> Hash
     let lost = acknowledged.iter().filter(|id| !found.contains_key(id)).count();
     assert!(lost == 0, "{lost} of {} acknowledged spans are lost", acknowledged.len());
     found
-}
-
-/// Reads an archive with `cat` and counts how often each span id occurs.
-pub(crate) fn span_ids(path: &Path) -> HashMap<u64, usize> {
-    let cat = support::output(&["cat", path.to_str().unwrap()]);
-    assert!(cat.status.success(), "{}", String::from_utf8_lossy(&cat.stderr));
-    let mut counts = HashMap::new();
-    for part in String::from_utf8(cat.stdout).unwrap().split("\"spanId\":\"").skip(1) {
-        *counts.entry(u64::from_str_radix(&part[..16], 16).unwrap()).or_default() += 1;
-    }
-    counts
 }

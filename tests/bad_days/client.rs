@@ -1,23 +1,17 @@
 //! A small blocking HTTP/1.1 client, the requests it sends, and waiting for a condition.
 
-use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 
+pub(crate) use crate::spans::{message, next_id, span};
 use crate::support::Run;
 
 /// Longer than anything takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The next span's id; no id is ever sent twice.
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// An answer, read to its end.
 #[derive(Debug)]
@@ -142,38 +136,6 @@ pub(crate) fn metric_sum(run: &Run, name: &str) -> u64 {
     let text = get(run, "/metrics").text();
     let lines = text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
     lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
-}
-
-pub(crate) fn next_id() -> u64 {
-    NEXT_ID.fetch_add(1, Ordering::Relaxed)
-}
-
-/// A span with this id, whose name has `filler` bytes that hardly compress.
-pub(crate) fn span(id: u64, filler: usize) -> Span {
-    let (mut state, mut name) = (id | 1 << 40, String::with_capacity(filler + 16));
-    while name.len() < filler {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        // Writing to a string cannot fail.
-        let _ = write!(name, "{state:016x}");
-    }
-    name.truncate(filler);
-    Span {
-        trace_id: (u128::from(id) | 1 << 100).to_be_bytes().to_vec(),
-        span_id: id.to_be_bytes().to_vec(),
-        name,
-        start_time_unix_nano: 1_800_000_000_000_000_000 + id,
-        end_time_unix_nano: 1_800_000_000_000_000_500 + id,
-        ..Span::default()
-    }
-}
-
-/// A request with these spans, as a message.
-pub(crate) fn message(spans: Vec<Span>) -> ExportTraceServiceRequest {
-    let scope_spans = ScopeSpans { spans, ..ScopeSpans::default() };
-    let resource_spans = ResourceSpans { scope_spans: vec![scope_spans], ..ResourceSpans::default() };
-    ExportTraceServiceRequest { resource_spans: vec![resource_spans] }
 }
 
 /// A request with one span per id, as protobuf.

@@ -7,6 +7,10 @@
 #![expect(clippy::print_stdout, reason = "the figures, shown where a test fails")]
 #![expect(clippy::disallowed_methods, reason = "the tests are the vandal, and keep time with a deadline")]
 
+#[path = "../support/held.rs"]
+mod held;
+#[path = "../support/spans.rs"]
+mod spans;
 #[path = "../support/mod.rs"]
 mod support;
 

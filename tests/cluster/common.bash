@@ -34,34 +34,33 @@ within() {
 
 programs=(etcd kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubectl kubelet)
 
-# Builds all of Kubernetes unless it was built from the same sources. Runs at the same time wait for one build.
-build_kubernetes() {
-    local package=k8s.io/component-base/version version minor flags sources
-    version=$(awk '$1 == "k8s.io/kubernetes" { print $2 }' "$here/kubernetes/go.mod")
-    minor=${version#v1.}
-    flags="-s -w -X $package.gitVersion=$version -X $package.gitMajor=1 -X $package.gitMinor=${minor%%.*}"
-    sources=$(cat "$here"/kubernetes/{go.mod,go.sum,main.go} - <<<"$flags" | sha256sum)
+# go_build NAME FLAGS: makes target/cluster/bin/NAME of the Go module in the folder NAME beside this file, unless it
+# was made of the same sources. Runs at the same time wait for one build.
+go_build() {
+    local name=$1 flags=$2 sources
+    sources=$(cat "$here/$name"/* - <<<"$flags" | sha256sum)
     mkdir -p "$bin"
     (
         flock 9
-        [[ "$(cat "$bin/kubernetes.sources" 2>/dev/null || true)" != "$sources" ]] || exit 0
+        [[ "$(cat "$bin/$name.sources" 2>/dev/null || true)" != "$sources" ]] || exit 0
         command -v go >/dev/null || fail "go is missing: install Go 1.26 or later"
-        echo "building Kubernetes: minutes the first time" >&2
-        compile_kubernetes "$flags"
-        printf '%s\n' "$sources" >"$bin/kubernetes.sources"
+        echo "building $name: minutes the first time" >&2
+        cd "$here/$name" || exit
+        CGO_ENABLED=0 go build -buildvcs=false -ldflags "$flags" -o "$bin/$name.new" .
+        # Renamed, because a running cluster may hold the old binary.
+        mv "$bin/$name.new" "$bin/$name"
+        printf '%s\n' "$sources" >"$bin/$name.sources"
     ) 9>"$target/build.lock"
 }
 
-compile_kubernetes() {
-    local program
-    (
-        cd "$here/kubernetes" || exit
-        CGO_ENABLED=0 go build -buildvcs=false -ldflags "$1" -o "$bin/kubernetes.new" .
-    )
-    # Renamed, because a running cluster may hold the old binary.
-    mv "$bin/kubernetes.new" "$bin/kubernetes"
+# All of Kubernetes is one binary; its programs are links to it.
+build_kubernetes() {
+    local package=k8s.io/component-base/version version minor program
+    version=$(awk '$1 == "k8s.io/kubernetes" { print $2 }' "$here/kubernetes/go.mod")
+    minor=${version#v1.}
+    go_build kubernetes "-s -w -X $package.gitVersion=$version -X $package.gitMajor=1 -X $package.gitMinor=${minor%%.*}"
     for program in "${programs[@]}"; do
-        ln -sfn kubernetes "$bin/$program"
+        [[ -e $bin/$program ]] || ln -sfn kubernetes "$bin/$program"
     done
 }
 
@@ -104,6 +103,8 @@ start() {
         printf '%s %s\n' "$pid" "$(began_at "$pid")" >"pids/$name"
         exec "${prefix[@]}" "$@" </dev/null >>"logs/$name" 2>&1
     ) &
+    # Nobody waits for it, and nothing is printed when it ends.
+    disown
     within 10 test -s "$dir/pids/$name" || fail "$name did not start"
 }
 
@@ -113,11 +114,12 @@ is_up() {
     read -r pid began 2>/dev/null <"$1/pids/$2" && is_running "$pid" "$began"
 }
 
-# stop DIR NAME: ends what `start` began and nothing else; asks first, insists after 10 s.
+# stop DIR NAME [SIGNAL...]: ends what `start` began and nothing else; asks first, insists after 10 s.
 stop() {
-    local pid began signal
+    local pid began signal signals=(TERM KILL)
+    [[ $# == 2 ]] || signals=("${@:3}")
     read -r pid began 2>/dev/null <"$1/pids/$2" || return 0
-    for signal in TERM KILL; do
+    for signal in "${signals[@]}"; do
         is_running "$pid" "$began" || return 0
         kill -s "$signal" "$pid" 2>/dev/null || true
         # The 0 matters: in a trap, `return` alone gives the status from before the trap.

@@ -1,0 +1,3 @@
+module tracecapture.invalid/pause
+
+go 1.26

@@ -1,0 +1,153 @@
+//! Operator, gateway and API server away in mid-work.
+
+use std::env;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use crate::bundle::{Bundle, SUPPORT, check_all, check_newest, download, support_token, url};
+use crate::command::{attempt, run, until};
+use crate::installation::{self, NAMESPACE, disturb, scale, system};
+use crate::load::{Load, STEADY, Shape, all, send_one};
+use crate::pods::{kill, lives};
+use crate::site::{CAPTURE, Site, alone};
+
+/// One collector, on a volume that others can share.
+const SHARED: &str = "{storage: {accessModes: [ReadWriteMany]}}";
+
+#[test]
+fn spans_are_taken_while_the_operator_is_away() {
+    alone("operatorless", |site| {
+        site.add_disk("500M");
+        site.capture(SHARED);
+        let before = lives(site);
+        let load = Load::start(&site.endpoint(), STEADY);
+        load.wait_for_more(100);
+        disturb(|| scale("operator", 0));
+        site.kubectl(&["scale", "tcap", CAPTURE, "--replicas=2"]);
+        load.wait_for_more(1_000);
+        assert_eq!(lives(site), before, "nobody was there to act");
+        scale("operator", 1);
+        until_two(site);
+        assert!(before.iter().all(|life| lives(site).contains(life)), "no pod was restarted");
+        check_all(site, &all(&load.finish()));
+    });
+}
+
+#[test]
+fn another_operator_takes_over_when_the_leader_dies() {
+    alone("leaderless", |site| {
+        site.add_disk("500M");
+        disturb(|| installation::install(&["operator.replicas=2"]));
+        let leader = until("one leads", holder);
+        until("another one waits", || (pods("operator").len() == 2).then_some(()));
+        // Gone at once, as with its node: no lease is given back.
+        kill_process(&leader);
+        system(&["delete", "pod", &leader, "--force", "--grace-period=0"]);
+        let died = Instant::now();
+        site.capture("{}");
+        println!("leaderless: a capture was made and receives {} s after the leader died", died.elapsed().as_secs());
+        let next = holder().unwrap();
+        assert_ne!(next, leader);
+        send_one(&site.endpoint(), 0).unwrap();
+    });
+}
+
+#[test]
+fn a_download_goes_on_when_the_gateway_is_replaced() {
+    alone("gatewayless", |site| {
+        site.add_disk("1G");
+        site.capture("{}");
+        let load = Load::start(&site.endpoint(), Shape { filler: 20_000, ..STEADY });
+        load.wait_for_more(2_000);
+        let acknowledged = all(&load.finish());
+        site.until_reason("DownloadReady", "Available");
+        let (token, url) = (support_token(site), url(site));
+        let bundle = Bundle::of(|file| {
+            let file = file.to_str().unwrap();
+            let header = format!("Authorization: Bearer {token}");
+            let head = run("curl", &["-sSfI", "-H", &header, &url]);
+            let tag = head.lines().find_map(|line| line.to_ascii_lowercase().starts_with("etag:").then_some(line));
+            let snapshot = tag.unwrap().split('"').nth(1).unwrap();
+            let part = format!("{url}?snapshot={snapshot}");
+            let slowly = ["-sSf", "--limit-rate", "2M", "-H", &header, "-o", file, "-C", "-", &part];
+            let mut first = Command::new("curl").args(slowly).stderr(Stdio::null()).spawn().unwrap();
+            until("it has begun", || std::fs::metadata(file).ok().filter(|meta| meta.len() > 1 << 20));
+            let pod = pods("gateway").remove(0);
+            kill_process(&pod);
+            assert!(!first.wait().unwrap().success(), "the download was over before the gateway died");
+            println!("gatewayless: cut at {} bytes", std::fs::metadata(file).unwrap().len());
+            let rest = ["-sSf", "-H", &header, "-o", file, "-C", "-", &part];
+            until("the rest is there", || attempt("curl", &rest).ok());
+        });
+        let held = bundle.ids();
+        assert!(acknowledged.is_subset(&held), "{} of {} are there", held.len(), acknowledged.len());
+
+        // The command says that it goes on, and does once there is a gateway.
+        disturb(|| scale("gateway", 0));
+        let again = Bundle::of(|file| {
+            let file = file.to_str().unwrap();
+            let args = ["tracecapture", "download", CAPTURE, "-n", &site.namespace, "--service-account", SUPPORT];
+            let args = [&args[..], &["--allow-http", "-o", file]].concat();
+            assert!(attempt("kubectl", &args).unwrap_err().contains("goes on where it was cut"));
+            scale("gateway", 1);
+            until("the same command goes on", || attempt("kubectl", &args).ok());
+        });
+        assert_eq!(again.ids(), held);
+    });
+}
+
+#[test]
+fn spans_are_taken_and_deleted_while_the_api_server_is_away() {
+    alone("apiless", |site| {
+        let chunks = site.add_disk("500M").join("chunks");
+        site.capture("{chunk: {maxBytes: 200k}, retention: {maxBytes: 1M}, storage: {accessModes: [ReadWriteMany]}}");
+        let before = lives(site);
+        let load = Load::start(&site.endpoint(), STEADY);
+        load.wait_for_more(100);
+        let oldest = || std::fs::read_dir(&chunks).unwrap().map(|entry| entry.unwrap().file_name()).min();
+        node("stop");
+        assert!(attempt("kubectl", &["get", "--raw", "/readyz"]).is_err(), "the API server is still there");
+        let first = oldest();
+        until("retention deletes", || (oldest() != first).then_some(()));
+        load.wait_for_more(2_000);
+        node("start");
+        until("the API server is back", || attempt("kubectl", &["get", "--raw", "/readyz"]).ok());
+        assert_eq!(lives(site), before, "no pod was restarted");
+        site.until_reason("Ready", "Receiving");
+        assert_eq!(load.unanswered(), 0, "every request was answered");
+        // The operator works again.
+        site.kubectl(&["scale", "tcap", CAPTURE, "--replicas=2"]);
+        until_two(site);
+        let acknowledged = load.finish();
+        check_newest(&download(site).ids(), &acknowledged);
+    });
+}
+
+/// Waits until a second collector takes spans, which only the operator can have brought about.
+fn until_two(site: &Site) {
+    until("two collectors are ready", || (site.status()["readyReplicas"] == 2).then_some(()));
+    site.until_reason("Ready", "Receiving");
+}
+
+/// Stops or starts the API server of the node.
+fn node(verb: &str) {
+    run(&env::var("TRACECAPTURE_NODE").unwrap(), &[verb, "kube-apiserver"]);
+}
+
+/// The pod that leads.
+fn holder() -> Option<String> {
+    let lease = system(&["get", "lease", "tracecapture-operator", "-o", "jsonpath={.spec.holderIdentity}"]);
+    Some(lease).filter(|holder| !holder.is_empty())
+}
+
+/// The pods of a part of the installation that run.
+fn pods(part: &str) -> Vec<String> {
+    let label = format!("app.kubernetes.io/component={part}");
+    let names = system(&["get", "pods", "-l", &label, "--field-selector=status.phase=Running", "-o", "name"]);
+    names.lines().map(|name| name.trim_start_matches("pod/").to_owned()).collect()
+}
+
+/// Ends the process of a pod of the installation at once.
+fn kill_process(pod: &str) {
+    assert!(kill(NAMESPACE, pod), "{pod} has no process");
+}

@@ -1,0 +1,161 @@
+//! The quickstart of the documentation, followed word for word on a cluster where nothing is installed.
+
+use std::collections::HashSet;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::bundle::{Bundle, url};
+use crate::command::{run, until};
+use crate::disk;
+use crate::installation::{self, NAMESPACE, disturb};
+use crate::pods::lives;
+use crate::site::{Site, alone};
+
+/// Spans that the application makes.
+const N_SPANS: usize = 500;
+
+/// An application with the OpenTelemetry SDK for Python that knows of us by `envFrom` alone.
+const APPLICATION: &str = "
+apiVersion: batch/v1
+kind: Job
+metadata: {name: application}
+spec:
+  backoffLimit: 0
+  template:
+    spec:
+      restartPolicy: Never
+      containers:
+        - name: application
+          image: tracecapture.invalid/application:1
+          imagePullPolicy: Never
+          args: [\"500\"]
+          envFrom:
+            - configMapRef:
+                name: checkout-otlp-env
+";
+
+/// Somebody who reads the page, and types what it says in a directory with a copy of the sources.
+struct Reader {
+    dir: TempDir,
+    page: String,
+    left: Vec<String>,
+}
+
+impl Reader {
+    fn open() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let page = std::fs::read_to_string(root.join("docs/quickstart.md")).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        for sources in ["charts", "config"] {
+            symlink(root.join(sources), dir.path().join(sources)).unwrap();
+        }
+        let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let lines = blocks.flat_map(str::lines).map(|line| line.split("  #").next().unwrap().trim().to_owned());
+        let left = lines.filter(|line| !line.is_empty()).collect();
+        Self { dir, page, left }
+    }
+
+    /// Types the commands of the page up to and including the one that begins so; returns what the last one prints.
+    #[track_caller]
+    fn types_until(&mut self, last: &str) -> String {
+        loop {
+            let command = self.next(last);
+            // A variable that one line sets is for the next one.
+            let command = if command.starts_with("url=") { format!("{command}; {}", self.next(last)) } else { command };
+            println!("$ {command}");
+            let script = format!("cd '{}' && {command}", self.dir.path().display());
+            let said = run("bash", &["-c", &script]);
+            if command.contains(last) {
+                return said;
+            }
+        }
+    }
+
+    /// Passes over a command, which begins so.
+    #[track_caller]
+    fn passes_over(&mut self, command: &str) {
+        let next = self.next(command);
+        assert!(next.starts_with(command), "the page says `{next}`, not `{command}`");
+    }
+
+    #[track_caller]
+    fn next(&mut self, wanted: &str) -> String {
+        assert!(!self.left.is_empty(), "the page does not say `{wanted}`");
+        self.left.remove(0)
+    }
+
+    fn file(&self, name: &str) -> Bundle {
+        Bundle::of(|file| std::fs::rename(self.dir.path().join(name), file).unwrap())
+    }
+}
+
+#[test]
+fn the_quickstart_works_as_it_is_written() {
+    let mut reader = Reader::open();
+    alone("shop", |site| {
+        disturb(installation::uninstall);
+        disk::make(NAMESPACE, "tracecapture-test-chunks", "500M");
+        reader.types_until("helm test");
+        site.add_disk("500M");
+        site.kubectl(&["delete", "namespace", "shop", "--timeout=60s"]);
+        reader.types_until("kubectl wait");
+
+        assert!(reader.page.contains("  - configMapRef:\n      name: checkout-otlp-env\n"));
+        site.apply(APPLICATION);
+        site.kubectl(&["wait", "--for=condition=complete", "job/application", "--timeout=120s"]);
+        let sent = site.kubectl(&["logs", "job/application"]);
+        let sent: HashSet<u64> = sent.lines().map(|line| u64::from_str_radix(line, 16).unwrap()).collect();
+        assert_eq!(sent.len(), N_SPANS);
+        // It needs something captured before; `tests/interop` does it.
+        reader.passes_over("kubectl -n shop port-forward");
+        reader.passes_over("tracecapture replay bundle.tar");
+
+        let listed = reader.types_until("kubectl get tracecaptures");
+        assert!(listed.contains("checkout") && listed.contains("True"), "{listed}");
+        println!("{listed}{}", reader.types_until("kubectl tracecapture status"));
+        site.until_reason("DownloadReady", "NoPublicAddress");
+        reader.types_until("kubectl tracecapture download");
+        let by_plugin = std::fs::copy(reader.dir.path().join("checkout.tar"), reader.dir.path().join("plugin.tar"));
+        println!("shop: a bundle of {} bytes", by_plugin.unwrap());
+        installation::install(&[]);
+        site.until_reason("DownloadReady", "Available");
+        reader.types_until("curl");
+        reader.types_until("tracecapture stats");
+        // It needs a Jaeger, which `tests/interop` has.
+        reader.passes_over("tracecapture replay checkout.tar");
+
+        let ways = [
+            ("the plugin", reader.file("plugin.tar")),
+            ("a token", reader.file("bundle.tar")),
+            ("a link", by_link(site)),
+        ];
+        for (way, bundle) in ways {
+            let held = bundle.ids();
+            println!("shop: {} of {} spans by {way}", held.len(), sent.len());
+            assert_eq!(held, sent, "by {way}");
+        }
+        for typed_elsewhere in ["stop", "clear", "resume"] {
+            reader.passes_over(&format!("kubectl tracecapture {typed_elsewhere} checkout"));
+        }
+        reader.types_until("delete tracecapture checkout");
+        until("its pods are gone", || lives(site).is_empty().then_some(()));
+        assert_eq!(site.get(&["persistentvolumeclaim", "checkout-chunks"])["status"]["phase"], "Bound");
+        assert_eq!(reader.left, Vec::<String>::new(), "the page says more");
+    });
+}
+
+/// By a link that somebody with the right to make one hands to somebody without any.
+fn by_link(site: &Site) -> Bundle {
+    site.kubectl(&["create", "serviceaccount", "owner"]);
+    site.kubectl(&["create", "rolebinding", "owner", "--clusterrole=admin", "--serviceaccount=shop:owner"]);
+    let token = site.kubectl(&["create", "token", "owner"]);
+    let header = format!("Authorization: Bearer {}", token.trim());
+    let links = url(site).replace("/bundle.tar", "/links");
+    let wish = ["-H", "Content-Type: application/json", "-d", "{\"ttlSeconds\": 600}"];
+    let made = run("curl", &[&["-sSf", "-H", &header], &wish[..], &[&links]].concat());
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let link = format!("{}/bundle.tar", made["url"].as_str().unwrap());
+    Bundle::of(|file| drop(run("curl", &["-sSf", "-C", "-", "-o", file.to_str().unwrap(), &link])))
+}

@@ -1,0 +1,72 @@
+//! A disk that is really full.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::bundle::{check_newest, download};
+use crate::command::until;
+use crate::load::{Load, Shape};
+use crate::site::beside_others;
+
+/// Larger than the disk: it is the disk that sets the limit.
+const SPEC: &str = "{chunk: {maxBytes: 2M}, retention: {maxBytes: 1G}}";
+
+const DISK_BYTES: u64 = 48 << 20;
+
+const SHAPE: Shape = Shape { n_clients: 4, n_spans: 20, filler: 2_000, pause: Duration::from_millis(10) };
+
+#[test]
+fn a_full_disk_is_told_and_loses_nothing() {
+    beside_others("full", |site| {
+        let disk = site.add_disk(&DISK_BYTES.to_string());
+        site.capture(SPEC);
+        let load = Load::start(&site.endpoint(), SHAPE);
+
+        // The spans alone fill it more than once: the oldest chunks make room.
+        let spans_per_disk = DISK_BYTES / SHAPE.filler as u64;
+        until("more than the disk holds is acknowledged", || (load.acknowledged() > 2 * spans_per_disk).then_some(()));
+        println!("full: {} told to come back while spans alone filled the disk", load.told_to_retry());
+
+        // Then somebody else takes what is left, and what retention frees.
+        let before = load.told_to_retry();
+        until("clients are told to come back", || {
+            fill(&disk.join("foreign"));
+            (load.told_to_retry() > before + 10).then_some(())
+        });
+        until("the condition says so", || {
+            fill(&disk.join("foreign"));
+            is_full(&site.status()).then_some(())
+        });
+        let message = site.until_reason("StorageReady", "VolumeFull");
+        println!("full: {message}");
+
+        fs::remove_file(disk.join("foreign")).unwrap();
+        load.wait_for_more(1_000);
+        for (condition, reason) in
+            [("StorageReady", "Mounted"), ("RetentionHealthy", "WithinLimits"), ("Ready", "Receiving")]
+        {
+            site.until_reason(condition, reason);
+        }
+        load.wait_for_more(1_000);
+        println!("full: {} told to come back, {} without an answer", load.told_to_retry(), load.unanswered());
+        let acknowledged = load.finish();
+        let held = download(site).ids();
+        let n_evicted = check_newest(&held, &acknowledged);
+        println!("full: {} held, {n_evicted} of the oldest evicted, none lost", held.len());
+        assert!(n_evicted > 0, "nothing had to make room");
+    });
+}
+
+/// Writes until the disk takes no more.
+fn fill(file: &Path) {
+    let mut file = OpenOptions::new().create(true).append(true).open(file).unwrap();
+    let block = vec![0; 64 << 10];
+    while file.write_all(&block).is_ok() {}
+}
+
+fn is_full(status: &serde_json::Value) -> bool {
+    let conditions = status["conditions"].as_array().unwrap();
+    conditions.iter().any(|told| told["type"] == "StorageReady" && told["reason"] == "VolumeFull")
+}
