@@ -12,7 +12,7 @@ use crate::pods::lives;
 use crate::site::{CAPTURE, Site, beside_others};
 
 /// Until a change is in effect: the kubelet looks at mounted settings every 60 to 90 s, the rest takes seconds.
-const EFFECT: Duration = Duration::from_secs(120);
+const EFFECT: Duration = Duration::from_mins(2);
 
 #[test]
 fn an_edit_takes_effect_without_a_restart() {

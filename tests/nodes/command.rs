@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Longer than anything takes on a busy machine: a kubelet looks at changed settings once a minute.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Between two looks at what tells nobody when it changes.
 const PULSE: Duration = Duration::from_millis(300);

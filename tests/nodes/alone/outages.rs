@@ -66,7 +66,7 @@ fn a_download_goes_on_when_the_gateway_is_replaced() {
             let file = file.to_str().unwrap();
             let header = format!("Authorization: Bearer {token}");
             let head = run("curl", &["-sSfI", "-H", &header, &url]);
-            let tag = head.lines().find_map(|line| line.to_ascii_lowercase().starts_with("etag:").then_some(line));
+            let tag = head.lines().find(|line| line.to_ascii_lowercase().starts_with("etag:"));
             let snapshot = tag.unwrap().split('"').nth(1).unwrap();
             let part = format!("{url}?snapshot={snapshot}");
             let slowly = ["-sSf", "--limit-rate", "2M", "-H", &header, "-o", file, "-C", "-", &part];
