@@ -30,6 +30,7 @@ fn many_slow_readers_leave_others_their_downloads() {
     // The bundle is larger than what the sockets hold, so none of them is through.
     assert_eq!(downloads_running(&web), SLOW);
     let grown = site.run().peak_kib() - before;
+    println!("{} KiB for each slow reader", grown / SLOW as u64);
     assert!(grown < KIB_EACH * SLOW as u64, "{grown} KiB");
     // Whoever was slow gets the same, once it takes it.
     for started in slow.into_iter().take(3) {

@@ -18,14 +18,15 @@ use crate::archive::snapshot::Token;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::{DownloadLabels, WebMetrics};
 
-/// Bytes read at a time for a client that has taken all there was: a call costs nothing beside its copy.
-const PIECE: usize = 256 << 10;
-
-/// Bytes read at a time while others wait for the client: hundreds of slow ones then cost little.
-const SMALL_PIECE: usize = 64 << 10;
+/// Bytes read at a time: large enough that a call costs little beside its copy, small enough for hundreds of clients
+/// that take nothing.
+const PIECE: usize = 64 << 10;
 
 /// Pieces read ahead, so that the disk and the network work at the same time.
-const AHEAD: usize = 2;
+const AHEAD: usize = 4;
+
+/// Pieces that must be missing before a thread is asked for more: asking costs as much as reading one.
+const ENOUGH: usize = 3;
 
 /// The body of a response.
 pub(super) enum WebBody {
@@ -79,7 +80,7 @@ impl Download {
         let range = record.range.clone();
         record.metrics.downloads_running.inc();
         record.note(range.start);
-        (Self { pieces, record }, fill(reader, range, sender, tasks))
+        (Self { pieces, record }, fill(Rest { reader, range, sender }, tasks))
     }
 
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
@@ -104,41 +105,50 @@ impl Download {
     }
 }
 
-/// Reads a range piece by piece until its receiver is gone.
-///
-/// A thread is busy only while it reads: a client that takes nothing holds none.
-async fn fill(
-    mut reader: BundleReader,
+/// What is yet to be read, and where it goes.
+struct Rest {
+    reader: BundleReader,
     range: Range<u64>,
     sender: Sender<Result<Bytes, BundleError>>,
-    tasks: Shutdown,
-) {
-    let mut at = range.start;
-    while at < range.end {
+}
+
+/// Reads a range until its receiver is gone.
+///
+/// A thread is busy only while it reads: a client that takes nothing holds none.
+async fn fill(mut rest: Rest, tasks: Shutdown) {
+    while !rest.range.is_empty() {
         // Room first: what is read waits for nobody but the client.
-        let Ok(room) = sender.reserve().await else { return };
-        // The room that was just taken counts no more.
-        let most = if sender.capacity() == AHEAD - 1 { PIECE } else { SMALL_PIECE };
-        let len = usize::try_from(range.end - at).unwrap_or(most).min(most);
-        let (returned, read) = tasks.blocking(move || read_piece(reader, at, len)).await;
-        reader = returned;
-        let ended = read.as_ref().map_or(true, |bytes| bytes.len() < len);
-        room.send(read);
-        if ended {
+        if rest.sender.reserve_many(ENOUGH).await.is_err() {
             return;
         }
-        at += len as u64;
+        rest = tasks.blocking(move || rest.read_ahead()).await;
     }
 }
 
-fn read_piece(mut reader: BundleReader, at: u64, len: usize) -> (BundleReader, Result<Bytes, BundleError>) {
-    let mut piece = vec![0; len];
-    let read = reader.read_at(at, &mut piece).map(|n| {
+impl Rest {
+    /// Reads for as long as there is room: with a client that keeps up, until the end.
+    fn read_ahead(mut self) -> Self {
+        let sender = self.sender.clone();
+        while !self.range.is_empty() {
+            let Ok(room) = sender.try_reserve() else { break };
+            let piece = self.next_piece();
+            if piece.is_err() {
+                self.range.start = self.range.end;
+            }
+            room.send(piece);
+        }
+        self
+    }
+
+    fn next_piece(&mut self) -> Result<Bytes, BundleError> {
+        let len = usize::try_from(self.range.end - self.range.start).unwrap_or(PIECE).min(PIECE);
+        let mut piece = vec![0; len];
+        let n = self.reader.read_at(self.range.start, &mut piece)?;
         // Shorter only at the end of the bundle, which a range never passes.
         piece.truncate(n);
-        Bytes::from(piece)
-    });
-    (reader, read)
+        self.range.start = if n < len { self.range.end } else { self.range.start + len as u64 };
+        Ok(Bytes::from(piece))
+    }
 }
 
 impl Record {
