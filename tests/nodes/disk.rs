@@ -12,14 +12,19 @@ const DISKS: &str = "/run/cluster/disks";
 
 /// Makes a file system of this size, and a volume that only this claim gets; returns where it is mounted.
 pub(crate) fn make(namespace: &str, claim: &str, size: &str) -> PathBuf {
+    make_as(namespace, namespace, claim, size)
+}
+
+/// As [`make`], where the namespace has a disk already: under this name.
+pub(crate) fn make_as(disk: &str, namespace: &str, claim: &str, size: &str) -> PathBuf {
     let on_node = std::env::var_os("TRACECAPTURE_NODE").is_some();
     assert!(on_node, "a scenario makes disks on the node: run it with `tests/nodes/run`");
-    let (image, mount) = (Path::new(DISKS).join(format!("{namespace}.img")), Path::new(DISKS).join(namespace));
+    let (image, mount) = (Path::new(DISKS).join(format!("{disk}.img")), Path::new(DISKS).join(disk));
     fs::create_dir_all(&mount).unwrap();
     run("truncate", &["-s".as_ref(), size.as_ref(), image.as_os_str()]);
     run("mkfs.ext4", &["-q".as_ref(), "-m".as_ref(), "0".as_ref(), image.as_os_str()]);
     run("mount", &["-o".as_ref(), "loop".as_ref(), image.as_os_str(), mount.as_os_str()]);
-    let volume = format!("{namespace}-{claim}");
+    let volume = format!("{disk}-{claim}");
     // It promises more than there is, as many a volume does.
     apply(
         &[],

@@ -2,4 +2,6 @@
 
 mod outages;
 mod quickstart;
+mod reader;
+mod readme;
 mod release;

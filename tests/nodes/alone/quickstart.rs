@@ -1,11 +1,8 @@
 //! The quickstart of the documentation, followed word for word on a cluster where nothing is installed.
 
 use std::collections::HashSet;
-use std::os::unix::fs::symlink;
-use std::path::Path;
 
-use tempfile::TempDir;
-
+use super::reader::Reader;
 use crate::bundle::{Bundle, url};
 use crate::command::{run, until};
 use crate::disk;
@@ -36,64 +33,9 @@ spec:
                 name: checkout-otlp-env
 ";
 
-/// Somebody who reads the page, and types what it says in a directory with a copy of the sources.
-struct Reader {
-    dir: TempDir,
-    page: String,
-    left: Vec<String>,
-}
-
-impl Reader {
-    fn open() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let page = std::fs::read_to_string(root.join("docs/quickstart.md")).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        for sources in ["charts", "config"] {
-            symlink(root.join(sources), dir.path().join(sources)).unwrap();
-        }
-        let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
-        let lines = blocks.flat_map(str::lines).map(|line| line.split("  #").next().unwrap().trim().to_owned());
-        let left = lines.filter(|line| !line.is_empty()).collect();
-        Self { dir, page, left }
-    }
-
-    /// Types the commands of the page up to and including the one that begins so; returns what the last one prints.
-    #[track_caller]
-    fn types_until(&mut self, last: &str) -> String {
-        loop {
-            let command = self.next(last);
-            // A variable that one line sets is for the next one.
-            let command = if command.starts_with("url=") { format!("{command}; {}", self.next(last)) } else { command };
-            println!("$ {command}");
-            let script = format!("cd '{}' && {command}", self.dir.path().display());
-            let said = run("bash", &["-c", &script]);
-            if command.contains(last) {
-                return said;
-            }
-        }
-    }
-
-    /// Passes over a command, which begins so.
-    #[track_caller]
-    fn passes_over(&mut self, command: &str) {
-        let next = self.next(command);
-        assert!(next.starts_with(command), "the page says `{next}`, not `{command}`");
-    }
-
-    #[track_caller]
-    fn next(&mut self, wanted: &str) -> String {
-        assert!(!self.left.is_empty(), "the page does not say `{wanted}`");
-        self.left.remove(0)
-    }
-
-    fn file(&self, name: &str) -> Bundle {
-        Bundle::of(|file| std::fs::rename(self.dir.path().join(name), file).unwrap())
-    }
-}
-
 #[test]
 fn the_quickstart_works_as_it_is_written() {
-    let mut reader = Reader::open();
+    let mut reader = Reader::open("docs/quickstart.md", "# Quickstart");
     alone("shop", |site| {
         disturb(installation::uninstall);
         disk::make(NAMESPACE, "tracecapture-test-chunks", "500M");
@@ -102,7 +44,7 @@ fn the_quickstart_works_as_it_is_written() {
         site.kubectl(&["delete", "namespace", "shop", "--timeout=60s"]);
         reader.types_until("kubectl wait");
 
-        assert!(reader.page.contains("  - configMapRef:\n      name: checkout-otlp-env\n"));
+        assert!(reader.text.contains("  - configMapRef:\n      name: checkout-otlp-env\n"));
         site.apply(APPLICATION);
         site.kubectl(&["wait", "--for=condition=complete", "job/application", "--timeout=120s"]);
         let sent = site.kubectl(&["logs", "job/application"]);
@@ -117,7 +59,7 @@ fn the_quickstart_works_as_it_is_written() {
         println!("{listed}{}", reader.types_until("kubectl tracecapture status"));
         site.until_reason("DownloadReady", "NoPublicAddress");
         reader.types_until("kubectl tracecapture download");
-        let by_plugin = std::fs::copy(reader.dir.path().join("checkout.tar"), reader.dir.path().join("plugin.tar"));
+        let by_plugin = std::fs::copy(reader.path("checkout.tar"), reader.path("plugin.tar"));
         println!("shop: a bundle of {} bytes", by_plugin.unwrap());
         installation::install(&[]);
         site.until_reason("DownloadReady", "Available");
@@ -142,7 +84,7 @@ fn the_quickstart_works_as_it_is_written() {
         reader.types_until("delete tracecapture checkout");
         until("its pods are gone", || lives(site).is_empty().then_some(()));
         assert_eq!(site.get(&["persistentvolumeclaim", "checkout-chunks"])["status"]["phase"], "Bound");
-        assert_eq!(reader.left, Vec::<String>::new(), "the page says more");
+        reader.has_read_all();
     });
 }
 
