@@ -178,12 +178,12 @@ reasons! {
     Unreadable: "The object cannot be read by this version.", "Correct the field that the message names.";
     Invalid: "The object breaks a rule.", "Correct the fields that the message names.";
     OverlayRefused: "`spec.collector.podOverlay` would break the pod or weaken its security.", "Remove the keys that the message names.";
-    ClaimShared: "Another capture uses the same directory of the claim, or one that holds it or lies within it.", "Give one of them another `spec.storage.subPath` or claim.";
+    ClaimShared: "Another capture uses the same directory of the claim, or one that holds it or lies within it.", "Create another capture with a `spec.storage.subPath` or claim of its own: neither can be changed.";
     // In the cluster.
-    ClaimMissing: "The claim named in `spec.storage.claimName` does not exist.", "Create it, or correct the name.";
+    ClaimMissing: "The claim named in `spec.storage.claimName` does not exist.", "Create it, or create another capture that names one that exists: the name cannot be changed.";
     ClaimTerminating: "The claim is being deleted.", "Pods that run keep it until they end: download what is needed, then create the claim anew.";
     ClaimLost: "The volume of the claim is gone.", "Restore the volume, or create another capture.";
-    AccessModeMismatch: "The claim cannot be shared by the pods.", "Use a claim with `ReadWriteMany`, or set `spec.collector.replicas: 1`.";
+    AccessModeMismatch: "The pods cannot use the claim: it cannot be written, not by several nodes, or is no file system.", "Create another capture on a claim with `ReadWriteMany`, or, where it is `ReadWriteOnce`, set `spec.collector.replicas: 1`.";
     StorageClassMissing: "The storage class does not exist.", "Create the class, or create another capture with one that exists.";
     ResizeFailed: "The volume did not grow.", "Let the class of the claim allow expansion, or set `spec.storage.size` back to what the claim has.";
     ShrinkRefused: "`spec.storage.size` is below what the claim has, and a volume never shrinks: it stays as it is.", "Set `spec.storage.size` to what the claim has.";

@@ -17,11 +17,12 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::backoff::{Backoff, LONGEST};
+use super::errand::{Ended, Errand, Next, Outcome};
 use super::error::{Retry, VisitError, status, told};
 use super::index::{Effects, Index, Source};
 use super::ledger::Ledger;
 use super::queue::Queue;
-use super::reconcile::{Context, Ended, Errand, Next, Outcome, visit};
+use super::reconcile::{Context, visit};
 use super::watches::{self, Change, Changes};
 use crate::ids::CaptureId;
 use crate::shutdown::Shutdown;
@@ -242,7 +243,8 @@ impl Controller {
         let reason = error.reason();
         self.metrics().failed(reason);
         let wait = match error.retry() {
-            // Somebody may also change what no watch shows, such as a permission.
+            // Somebody may give a right, which no watch shows; to look costs little.
+            Retry::AfterChange if reason == "Forbidden" => self.context.options.revisit,
             Retry::AfterChange => LONGEST,
             Retry::Soon(asked) => self.backoff.failed(uid).max(asked.unwrap_or_default()),
         };

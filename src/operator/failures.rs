@@ -24,7 +24,7 @@ impl Failures {
             _ if is_forbidden => Some(ApplyFailure::new(Reason::Forbidden, texts(&others))),
             _ if !others.is_empty() => {
                 let failure = ApplyFailure::new(Reason::ApplyFailed, texts(&others));
-                Some(ApplyFailure { next: next_step(&others).to_owned(), ..failure })
+                Some(ApplyFailure { next: next_step(&others).to_owned(), taken: taken(&others), ..failure })
             }
             _ if !blind.is_empty() => Some(ApplyFailure::new(Reason::Forbidden, blind.join("; "))),
             Some(other) => {
@@ -51,6 +51,14 @@ fn next_step(errors: &[&Arc<VisitError>]) -> &'static str {
     } else {
         Reason::ApplyFailed.next_step()
     }
+}
+
+fn taken(errors: &[&Arc<VisitError>]) -> Vec<String> {
+    let paths = errors.iter().filter_map(|error| match &***error {
+        VisitError::Taken(path) => Some(path.clone()),
+        _ => None,
+    });
+    paths.collect()
 }
 
 fn texts(errors: &[&Arc<VisitError>]) -> String {

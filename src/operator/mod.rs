@@ -15,6 +15,7 @@ mod backoff;
 pub mod build;
 mod contest;
 mod controller;
+mod errand;
 mod error;
 mod events;
 mod failures;

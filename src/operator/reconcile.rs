@@ -11,13 +11,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject};
 use tokio::time::timeout;
-use tracing::{Instrument as _, Span, info_span, warn};
+use tracing::{Instrument as _, info_span, warn};
 
 use super::apply::Writer;
 use super::attempts::Attempts;
 use super::build::{Built, Context as BuildContext, Resources, build};
 use super::contest::{self, Side};
-use super::error::{VisitError, optional, told};
+use super::errand::{Ended, Errand, Next, Outcome};
+use super::error::{VisitError, lacks_permission, optional, told};
 use super::events::Announcer;
 use super::failures::Failures;
 use super::kinds::Kind;
@@ -65,67 +66,6 @@ pub(super) struct Context {
     pub(super) metrics: OperatorMetrics,
     /// The signed links of captures that want one in their status.
     pub(super) links: StatusLinks,
-}
-
-/// What one visit is sent out with.
-#[derive(Debug)]
-pub(super) struct Errand {
-    /// The capture.
-    pub(super) id: CaptureId,
-    /// What was made of it, as the watches show it.
-    pub(super) children: BTreeMap<ChildName, Seen>,
-    /// What was applied last.
-    pub(super) ledger: Ledger,
-    /// Who had its claim and directory first.
-    pub(super) sharers: Vec<CaptureId>,
-    /// What the operator may not watch; empty where all is well.
-    pub(super) blind: Vec<String>,
-}
-
-/// What a visit comes back with.
-#[derive(Debug)]
-pub(super) struct Outcome {
-    /// The capture.
-    pub(super) id: CaptureId,
-    /// What its log lines are found by.
-    pub(super) span: Span,
-    /// What has been applied; complete up to the point where the visit failed.
-    pub(super) ledger: Ledger,
-    /// How long it took.
-    pub(super) took: Duration,
-    /// How it ended.
-    pub(super) ended: Result<Ended, VisitError>,
-}
-
-/// How a visit ended well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// Everything is as it is to be.
-    Done(Next),
-    /// The capture was looked at and its status is published, but not everything is applied.
-    Unapplied(Next),
-    /// The object is gone.
-    Gone,
-}
-
-/// When a capture is visited next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
-    /// When it always is.
-    AsAlways,
-    /// After this wait, if that is sooner.
-    Within(Duration),
-}
-
-impl Next {
-    /// Returns the sooner one.
-    fn or(self, wait: Option<Duration>) -> Self {
-        match (self, wait) {
-            (Self::Within(this), Some(wait)) => Self::Within(this.min(wait)),
-            (Self::AsAlways, Some(wait)) => Self::Within(wait),
-            (this, None) => this,
-        }
-    }
 }
 
 /// Visits a capture.
@@ -188,7 +128,10 @@ impl Visiting<'_> {
         ledger: &mut Ledger,
     ) -> Result<Ended, VisitError> {
         let watcher = Observer { client: &self.context.client, reports: self.context.reports.as_ref() };
-        let observed = Box::pin(watcher.observe(capture, std::mem::take(&mut self.sharers))).await?;
+        let observed = match Box::pin(watcher.observe(capture, std::mem::take(&mut self.sharers))).await {
+            Ok(observed) => observed,
+            Err(error) => return Err(self.unseen(subject, error).await),
+        };
         let next = Next::AsAlways.or(self.until_its_end(capture));
         if subject.is_paused() {
             // It is a part of the status, and to take it away must not wait.
@@ -219,6 +162,23 @@ impl Visiting<'_> {
         self.publish(subject, capture, &observed, (&failures, &link)).await?;
         let is_whole = unapplied.failures.is_empty();
         Ok(if is_whole { Ended::Done(next) } else { Ended::Unapplied(next.or(unapplied.again)) })
+    }
+
+    /// Tells in the status that a capture may not be looked at; returns why.
+    async fn unseen(&self, subject: &Subject, error: VisitError) -> VisitError {
+        if !error.status().is_some_and(lacks_permission) {
+            return error;
+        }
+        let refusal = Refusal { reason: Reason::Forbidden, message: told(&error) };
+        let nothing = (&Failures::default(), &LinkNews::Unseen);
+        // Where that is refused as well, both are told in the log.
+        match self.publish(subject, Err(&refusal), &Observed::default(), nothing).await {
+            Ok(()) => error,
+            Err(unpublished) => {
+                warn!(capture = %self.id, error = told(&error), "the capture cannot be looked at");
+                unpublished
+            }
+        }
     }
 
     /// Returns how long it is until the capture has stopped by itself.

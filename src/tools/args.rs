@@ -248,6 +248,12 @@ pub struct GenerateArgs {
     /// Image of collector pods where the capture names none.
     #[arg(long, value_name = "IMAGE", default_value = concat!("tracecapture:", env!("CARGO_PKG_VERSION")))]
     pub image: String,
+    /// When that image is pulled, as the operator was told [default: what Kubernetes chooses by its tag].
+    #[arg(long, value_name = "POLICY", value_parser = ["Always", "IfNotPresent", "Never"])]
+    pub image_pull_policy: Option<String>,
+    /// Secret that images of collector pods are pulled with, as the operator was told; may be repeated.
+    #[arg(long = "image-pull-secret", value_name = "NAME")]
+    pub image_pull_secrets: Vec<String>,
     /// Namespace of the installation, whose operator and gateway may reach the collectors.
     #[arg(short, long, value_name = "NAMESPACE", default_value = INSTALLATION_NAMESPACE)]
     pub namespace: String,

@@ -32,8 +32,8 @@ pub fn run(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     let (_, capture) = CaptureFile::open(&args.file)?;
     let context = Context {
         image: &args.image,
-        image_pull_policy: None,
-        image_pull_secrets: &[],
+        image_pull_policy: args.image_pull_policy.as_deref(),
+        image_pull_secrets: &args.image_pull_secrets,
         grant_keys: &args.grant_keys,
         installation_namespace: &args.namespace,
         claim_size: None,

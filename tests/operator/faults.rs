@@ -95,6 +95,23 @@ async fn a_missing_permission_is_a_condition_and_spares_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_may_not_look_says_so_and_looks_again() {
+    let api = FakeApi::new();
+    api.put("tracecaptures", capture(json!({})));
+    let words = "persistentvolumeclaims is forbidden: User \"operator\" cannot get resource \"persistentvolumeclaims\"";
+    api.fail(ALWAYS, Fault::Status(403, "Forbidden", words), |asked| asked.is("get", "persistentvolumeclaims"));
+    let site = Site::with(api, options("operator-0"));
+    pass(minutes(1)).await;
+    let (status, reason, message) = site.condition("checkout", "Ready");
+    assert_eq!((status.as_str(), reason.as_str()), ("Unknown", "Forbidden"), "{message}");
+    assert!(message.contains("persistentvolumeclaims"), "{message}");
+    site.api.heal();
+    pass(minutes(1)).await;
+    assert!(site.has_children(), "it looks again as often as it always does");
+    assert_ne!(site.condition("checkout", "Ready").1, "Forbidden");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_kind_that_cannot_be_watched_is_a_condition() {
     let api = FakeApi::new();
     api.put("tracecaptures", capture(json!({})));

@@ -44,7 +44,7 @@ const OF_THE_POD: [(&[&str], &str); 12] = [
 ];
 
 /// Paths within the container of the collector, and what to do instead of changing them.
-const OF_THE_COLLECTOR: [(&[&str], &str); 13] = [
+const OF_THE_COLLECTOR: [(&[&str], &str); 14] = [
     (&["image"], "use `spec.collector.image`"),
     (&["command"], "the image knows its program: remove it"),
     (&["args"], "the collector takes its settings from the capture: remove it"),
@@ -52,6 +52,7 @@ const OF_THE_COLLECTOR: [(&[&str], &str); 13] = [
     (&["lifecycle"], "the collector drains by itself when it is told to end: remove it"),
     (&["restartPolicy"], "pods of a set are always restarted: remove it"),
     (&["terminationMessagePath"], "could hide files of the collector: remove it"),
+    (&["volumeDevices"], "the collector needs file systems: remove it"),
     (&["ports"], "use `spec.receiver`; give ports of your own to a container of your own"),
     (&["env", IDENTITY[0].0], "tells the collector which pod it is: remove it"),
     (&["env", IDENTITY[1].0], "tells the collector which pod it is: remove it"),

@@ -10,6 +10,7 @@ use super::verdict::Verdict;
 use super::{figures, keeper, ready, receivers, round, storage};
 use crate::api::names::{CAPTURE_LABEL, ChildNames, shortened};
 use crate::api::{ConditionType, EndpointsStatus, TraceCaptureStatus, ValidCapture};
+use crate::operator::kinds::Kind;
 
 /// The longest value of a label.
 const MAX_LABEL_LEN: usize = 63;
@@ -58,21 +59,23 @@ fn stop_time(visit: &Visit<'_>) -> Option<String> {
 
 fn endpoints(visit: &Visit<'_>) -> Option<EndpointsStatus> {
     match visit.capture {
-        Ok(capture) => Some(endpoints_of(capture)),
+        Ok(capture) => Some(endpoints_of(capture, visit.applied.err().map_or(&[], |failure| &failure.taken))),
         // What was made of an earlier generation is still there.
         Err(_) => visit.previous.and_then(|previous| previous.endpoints.clone()),
     }
 }
 
-fn endpoints_of(capture: &ValidCapture) -> EndpointsStatus {
-    let names = ChildNames::of(capture.id());
-    let host = format!("{}.{}.svc", names.otlp_service(), capture.id().namespace());
-    let address = |port: u16| format!("http://{host}:{port}");
+/// What somebody else made under the name of ours is not published: nobody should send spans there.
+fn endpoints_of(capture: &ValidCapture, taken: &[String]) -> EndpointsStatus {
+    let (names, namespace) = (ChildNames::of(capture.id()), capture.id().namespace());
+    let is_ours = |kind: Kind, name: &str| !taken.contains(&format!("{} `{namespace}/{name}`", kind.name()));
+    let service = Some(names.otlp_service()).filter(|name| is_ours(Kind::Service, name));
+    let address = |port: Option<u16>| Some(format!("http://{}.{namespace}.svc:{}", service.as_ref()?, port?));
     let receiver = capture.receiver();
     EndpointsStatus {
-        grpc: receiver.grpc_port.map(address),
-        http: receiver.http_port.map(address),
-        config_map: Some(names.otlp_env()),
+        grpc: address(receiver.grpc_port),
+        http: address(receiver.http_port),
+        config_map: Some(names.otlp_env()).filter(|name| is_ours(Kind::ConfigMap, name)),
     }
 }
 

@@ -92,11 +92,13 @@ pub struct ApplyFailure {
     pub message: String,
     /// What to do about it.
     pub next: String,
+    /// The objects of somebody else that have the names of ours, as kind and path.
+    pub taken: Vec<String>,
 }
 
 impl ApplyFailure {
     /// Makes a failure with the next step of its reason.
     pub fn new(reason: Reason, message: String) -> Self {
-        Self { reason, message, next: reason.next_step().to_owned() }
+        Self { reason, message, next: reason.next_step().to_owned(), taken: Vec::new() }
     }
 }

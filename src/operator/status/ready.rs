@@ -29,12 +29,17 @@ fn nearest_cause(scene: &Scene<'_>, storage: &Verdict, receivers: &Verdict) -> V
         return receiving(scene, n_takers);
     }
     if let Err(refusal) = scene.visit.capture {
-        return Verdict::no(refusal.reason, &refusal.message);
+        // What may not be looked at may be well.
+        let is_unseen = refusal.reason == Reason::Forbidden;
+        return if is_unseen { Verdict::unknown } else { Verdict::no }(refusal.reason, &refusal.message);
     }
     if matches!(receivers.reason, Reason::Stopped | Reason::Completed) {
         return receivers.clone();
     }
-    if let Some(cause) = [storage, receivers].into_iter().find(|verdict| verdict.holds == Holds::No) {
+    // A claim may wait for its first pod: what keeps that away comes first.
+    let is_claim_first = storage.reason != Reason::ClaimPending || !receivers.reason.is_trouble();
+    let causes = if is_claim_first { [storage, receivers] } else { [receivers, storage] };
+    if let Some(cause) = causes.into_iter().find(|verdict| verdict.holds == Holds::No) {
         // Pods on their way are good news for `ReceiversReady` alone.
         let reason = if cause.reason == Reason::Progressing { Reason::NoPodReady } else { cause.reason };
         return Verdict { reason, ..cause.clone() };

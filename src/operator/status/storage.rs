@@ -84,7 +84,7 @@ fn lost(claim: &PersistentVolumeClaim) -> Option<Verdict> {
     Some(Verdict::no(Reason::ClaimTerminating, &format!("Claim `{name}` is being deleted.")))
 }
 
-/// A claim that was brought must be writable, and by as many nodes as there may be pods.
+/// A claim that was brought must be a file system, writable, and by as many nodes as there may be pods.
 fn mode_mismatch(scene: &Scene<'_>, claim: &PersistentVolumeClaim) -> Option<Verdict> {
     let spec = scene.visit.capture.ok()?.spec();
     spec.storage.claim_name.as_ref()?;
@@ -95,9 +95,17 @@ fn mode_mismatch(scene: &Scene<'_>, claim: &PersistentVolumeClaim) -> Option<Ver
     let is_shared = modes.iter().any(|mode| mode == "ReadWriteMany");
     let is_writable = modes.iter().any(|mode| WRITABLE.contains(&&**mode));
     let is_fit = modes.is_empty() || is_shared || (is_writable && replicas <= 1);
-    let modes = modes.join(", ");
-    let what = format!("Claim `{}` offers {modes}, which does not do for {replicas} pods.", name_of(claim));
-    (!is_fit).then(|| Verdict::no(Reason::AccessModeMismatch, &what))
+    let (name, modes) = (name_of(claim), modes.join(", "));
+    let what = if claim.spec.as_ref().is_some_and(|spec| spec.volume_mode.as_deref() == Some("Block")) {
+        format!("Claim `{name}` is a block device (`volumeMode: Block`), and pods need a file system.")
+    } else if is_fit {
+        return None;
+    } else if is_writable {
+        format!("Claim `{name}` offers {modes}, which does not do for {replicas} pods.")
+    } else {
+        format!("Claim `{name}` offers {modes}, and pods write.")
+    };
+    Some(Verdict::no(Reason::AccessModeMismatch, &what))
 }
 
 fn unbound(scene: &Scene<'_>, claim: &PersistentVolumeClaim) -> Option<Verdict> {

@@ -186,3 +186,27 @@ fn advice_is_given_once() {
     check(&taken, "ReceiversReady=False ApplyFailed", &["taken. Delete the other object."]);
     assert!(!taken.derive().conditions[2].message.contains(Reason::ApplyFailed.next_step()));
 }
+
+#[test]
+fn what_is_of_somebody_else_is_no_endpoint() {
+    let taken = |path: &str| {
+        World::well(1).but(|world| {
+            let taken = vec![path.to_owned()];
+            world.failure = Some(ApplyFailure { taken, ..ApplyFailure::new(Reason::ApplyFailed, "taken".to_owned()) });
+        })
+    };
+    let endpoints = taken("Service `shop/checkout-otlp`").derive().endpoints.unwrap();
+    assert_eq!((endpoints.grpc, endpoints.http), (None, None));
+    assert_eq!(endpoints.config_map.as_deref(), Some("checkout-otlp-env"));
+    let endpoints = taken("ConfigMap `shop/checkout-otlp-env`").derive().endpoints.unwrap();
+    assert!(endpoints.grpc.is_some() && endpoints.config_map.is_none());
+}
+
+#[test]
+fn what_may_not_be_looked_at_may_be_well() {
+    let world = World::well(1).but(|world| {
+        world.refusal = Some(refusal(Reason::Forbidden));
+        world.observed = Observed::default();
+    });
+    check(&world, "Ready=Unknown Forbidden", &[]);
+}

@@ -18,6 +18,8 @@ fn a_claim_that_cannot_be_used_tells_why() {
     check(&brought(once), "StorageReady=False AccessModeMismatch", &["ReadWriteOnce", "2 pods"]);
     let read_only = json!({ "status": { "accessModes": ["ReadOnlyMany"] } });
     check(&brought(read_only), "StorageReady=False AccessModeMismatch", &["ReadOnlyMany"]);
+    let block = json!({ "spec": { "volumeMode": "Block" } });
+    check(&brought(block), "StorageReady=False AccessModeMismatch", &["block device"]);
     let lost = json!({ "status": { "phase": "Lost" } });
     check(&brought(lost), "StorageReady=False ClaimLost", &["lost its volume"]);
     let ending = json!({ "metadata": { "deletionTimestamp": "2026-11-21T10:00:00Z" } });
@@ -37,6 +39,17 @@ fn a_claim_that_cannot_be_used_tells_why() {
     };
     check(&made(None), "StorageReady=False StorageClassMissing", &["`fast`"]);
     check(&made(Some(pending)), "StorageReady=False StorageClassMissing", &["`nfs`"]);
+}
+
+#[test]
+fn what_keeps_the_first_pod_away_comes_before_the_claim_that_waits_for_it() {
+    let world = World::well(1).but(|world| {
+        world.observed.claim = Some(claim(&json!({ "status": { "phase": "Pending", "capacity": {} } })));
+        world.observed.reports.clear();
+        world.observed.pods = vec![waiting("ImagePullBackOff", "no such image")];
+    });
+    check(&world, "StorageReady=False ClaimPending", &[]);
+    check(&world, "Ready=False ImagePullFailed", &["no such image"]);
 }
 
 #[test]
