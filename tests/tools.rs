@@ -244,6 +244,11 @@ fn a_tail_that_is_torn_is_no_damage_unless_it_was_sealed() {
         let sealed = files.write(&built.file(ChunkState::Sealed), &built.sealed()[..len]);
         assert_eq!(verify(&sealed), (5, "torn".to_owned()), "{len}");
     }
+    // Nothing matched what was asked for: the bundle is whole all the same.
+    let none = files.write("none.tar", &bundle(&[]));
+    let (code, stdout, stderr) = run(&["verify", &none], b"");
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("0 chunks"), "{stdout}");
     let bundle = bundle(&[built.members()]);
     let bundle = files.write("bundle.tar", &bundle[..bundle.len() - 1024]);
     assert_eq!(verify(&bundle), (5, "torn".to_owned()));

@@ -99,8 +99,8 @@ impl Cause {
 /// Decides what goes, oldest first.
 ///
 /// Only sealed chunks and quarantined bytes go. A chunk in progress counts as what it may
-/// grow to. `pinned` chunks are held by running downloads and spared; whoever keeps the
-/// pins bounds them in time. A wall clock that was set back makes every chunk young, which
+/// grow to. `pinned` chunks are held by running downloads and spared, but for what is
+/// cleared: somebody wants it gone. Whoever keeps the pins bounds them in time. A wall clock that was set back makes every chunk young, which
 /// stops the age limit and nothing else.
 pub fn plan(inventory: &Inventory, pinned: &BTreeSet<ChunkName>, limits: &Limits, now: Timestamp) -> Vec<Eviction> {
     let growth = growth(inventory, limits);
@@ -123,7 +123,7 @@ pub fn plan(inventory: &Inventory, pinned: &BTreeSet<ChunkName>, limits: &Limits
             () => continue,
         };
         let target = match candidate {
-            Candidate::Chunk(chunk) if pinned.contains(&chunk.name) => continue,
+            Candidate::Chunk(chunk) if pinned.contains(&chunk.name) && !is_cleared => continue,
             Candidate::Chunk(chunk) => Target::Chunk(chunk.name.clone()),
             Candidate::Quarantined(file) => Target::Quarantined(file.file_name.clone()),
         };
@@ -256,6 +256,8 @@ mod tests {
         check(&inventory(3), &[], limits, at(9), &[(0, Cause::Clear), (1, Cause::Clear)]);
         let all = Limits { clear_before: Some(at(99)), ..LIMITS };
         check(&inventory(1), &[], all, at(9), &[(0, Cause::Clear)]);
+        // Also what somebody downloads: it is to be gone.
+        check(&inventory(1), &[0], all, at(9), &[(0, Cause::Clear)]);
     }
 
     #[test]

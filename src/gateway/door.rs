@@ -167,9 +167,12 @@ impl App {
             return Ok(());
         }
         let resource = if subresource.is_empty() { String::new() } else { format!("/{subresource}") };
+        let remedy = match (verb, subresource) {
+            ("get", "bundle") => "`tracecapture-support` or `tracecapture-admin`, or for a link",
+            _ => "`tracecapture-admin`",
+        };
         let detail = format!(
-            "you may not `{verb}` `tracecaptures{resource}` there: ask for a binding to the ClusterRole \
-             `tracecapture-support` or `tracecapture-admin`, or for a link"
+            "you may not `{verb}` `tracecaptures{resource}` there: ask for a binding to the ClusterRole {remedy}"
         );
         Err(Problem::new(StatusCode::FORBIDDEN, "Forbidden", detail))
     }

@@ -57,6 +57,7 @@ impl App {
             bytes: record.pin.as_ref().map(|pin| pin.bytes),
             about: known.size.filter(|_| record.scope.names().is_empty()),
             expires: record.expires,
+            id: opened.link.id,
             link: text,
             url: self.base(asked.head.headers()).map(|base| format!("{base}{OPENED_PATH}{text}/bundle.tar")),
         };
@@ -72,6 +73,10 @@ impl App {
     ) -> Result<Response<GatewayBody>, Problem> {
         only_get(asked)?;
         let Opened { link, record, known } = self.opened(text, access).await?;
+        if asked.head.uri().query().is_some_and(selects) {
+            // Whoever believes that it narrows the link down would pass on too much.
+            return Err(Problem::bad_request("a link takes no filters: what it opens was chosen when it was made"));
+        }
         if *asked.head.method() == Method::HEAD {
             return Ok(announced(record.pin.as_ref()));
         }
@@ -163,6 +168,12 @@ impl App {
         let scheme = if self.has_tls { "https" } else { "http" };
         authority.as_str().chars().all(is_plain).then(|| format!("{scheme}://{authority}"))
     }
+}
+
+/// Tells whether a query asks for a part; other members, such as those that mail programs add, say nothing.
+fn selects(query: &str) -> bool {
+    let names = ["since", "until", "service", "traceId", "snapshot"];
+    query.split('&').any(|member| names.contains(&member.split('=').next().unwrap_or_default()))
 }
 
 /// Answers `HEAD` by what is recorded.

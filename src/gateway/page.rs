@@ -13,6 +13,7 @@ use ring::digest::{SHA256, digest};
 
 use super::body::GatewayBody;
 use super::problem::Problem;
+use crate::api::link::LinkId;
 use crate::clock::Timestamp;
 use crate::ids::CaptureId;
 
@@ -29,6 +30,8 @@ pub(super) struct Shown<'a> {
     /// About how many bytes the capture holds.
     pub(super) about: Option<u64>,
     pub(super) expires: Timestamp,
+    /// Which link it is: each has a file of its own, since no other link goes on with it.
+    pub(super) id: LinkId,
     /// The link's text.
     pub(super) link: &'a str,
     /// The whole address of the bundle, where it is known.
@@ -37,7 +40,7 @@ pub(super) struct Shown<'a> {
 
 /// Returns the page of a link that holds.
 pub(super) fn show(shown: &Shown<'_>) -> Response<GatewayBody> {
-    let Shown { capture, bytes, about, expires, link, url } = shown;
+    let Shown { capture, bytes, about, expires, id, link, url } = shown;
     let size = match (bytes, about) {
         (Some(bytes), _) => format!("{} ({bytes} bytes)", rounded(*bytes)),
         (None, Some(about)) => format!("about {}", rounded(*about)),
@@ -54,7 +57,7 @@ pub(super) fn show(shown: &Shown<'_>) -> Response<GatewayBody> {
         escape(&expires.to_string()),
     );
     if let Some(url) = url {
-        let file = capture.replace('/', "_");
+        let file = format!("{}_{}", capture.replace('/', "_"), id.prefix());
         let _ = write!(
             body,
             "<p>In a terminal; the same line goes on where a download was cut:</p>\n<pre>curl -f -C - -o {file}.tar '{}'</pre>\n",

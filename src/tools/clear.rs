@@ -60,10 +60,12 @@ pub fn run(args: &ClearArgs, program: &str) -> Result<ExitCode, Failure> {
         let stop_first = format!("type `{program} stop {name}{typed}` first");
         let capture = clear(&cluster, name, before, &stop_first).await?;
         write_stdout(&format!(
-            "cleared {}: chunks begun before {before} are deleted at the keeper's next sweep\n",
+            "clearing {}: what was begun before {before} is deleted within two minutes, while it is stopped\n",
             capture.id()
         ))?;
-        say(&format!("next: {program} resume {name}{typed}"));
+        say(&format!(
+            "next: look at `{program} status {name}{typed}`, and once it is gone, {program} resume {name}{typed}"
+        ));
         Ok(ExitCode::Done)
     })
 }

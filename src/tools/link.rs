@@ -22,7 +22,7 @@ use super::exit::{ExitCode, Failure};
 use super::output::{say, write_json, write_stdout};
 use super::process;
 use crate::api::access::{OPENED_PATH, capture_path};
-use crate::api::link::LinkScope;
+use crate::api::link::{LinkScope, PREFIX_LEN};
 use crate::clock::Timestamp;
 use exchange::exchange;
 
@@ -148,7 +148,8 @@ async fn make(args: &LinkArgs, program: &str) -> Result<ExitCode, Failure> {
     write_stdout(&format!("{link}\n"))?;
     let typed = args.cluster.typed(&cluster.namespace);
     say(&about(&told));
-    let file = told.capture.replace('/', "_");
+    // A name of its own: no other link goes on with the file.
+    let file = format!("{}_{}", told.capture.replace('/', "_"), told.id.chars().take(PREFIX_LEN).collect::<String>());
     say(&format!("in a browser, or: curl -f -C - -o {file}.tar 'LINK/bundle.tar'"));
     say(&format!("revoke it: {program} link revoke {}{typed}{}", told.id, args.door.typed()));
     if link.starts_with(OPENED_PATH) {

@@ -39,7 +39,7 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     };
     let _ = verify.settle(Promise::default());
     // A reading that broke off leaves a chunk without its end, and without a verdict.
-    let Verify { chunks, totals, failed, .. } = verify;
+    let Verify { chunks, totals, is_bundle, failed, .. } = verify;
     if let Some(failure) = failed {
         return Err(failure);
     }
@@ -54,7 +54,7 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
             failure.print("tracecapture");
             Ok(verdict)
         }
-        None if totals.chunks == 0 => {
+        None if totals.chunks == 0 && !is_bundle => {
             Err(Failure::new(ExitCode::NotFound, "nothing is found there")
                 .with_hint("name a data directory or a bundle"))
         }
@@ -100,6 +100,8 @@ struct Verify {
     /// Filled for JSON only; text is written as the chunks end.
     chunks: Vec<ChunkReport>,
     totals: Totals,
+    /// Whether a bundle was read: one without chunks is whole, too.
+    is_bundle: bool,
     failed: Option<Failure>,
 }
 
@@ -110,6 +112,7 @@ impl Visitor for Verify {
             return ControlFlow::Continue(());
         }
         if let Event::BundleManifest(manifest) = event {
+            self.is_bundle = true;
             return self.settle(Promise::of(manifest));
         }
         let Some(check) = &mut self.current else { return ControlFlow::Continue(()) };
@@ -135,7 +138,7 @@ impl Visitor for Verify {
 impl Verify {
     fn new(output: TextOrJson) -> Self {
         let (promise, totals) = (Promise::default(), Totals::default());
-        Self { output, current: None, promise, chunks: Vec::new(), totals, failed: None }
+        Self { output, current: None, promise, chunks: Vec::new(), totals, is_bundle: false, failed: None }
     }
 
     fn end(&mut self) -> ControlFlow<()> {

@@ -39,6 +39,10 @@ fn a_link_opens_a_page_and_a_bundle() {
     let whole = site.ask("GET", &bundle(&link), &[]);
     assert_eq!((whole.status, whole.header("content-type")), (200, Some("application/x-tar")));
     assert_eq!((whole.header("content-location"), whole.header("link")), (None, None));
+    let id = &link["id"].as_str().unwrap()[..12];
+    assert!(text.contains(&format!("-o shop_checkout_{id}.tar ")), "{text}");
+    let narrowed = site.ask("GET", &format!("{}?service=x", bundle(&link)), &[]);
+    assert_eq!(narrowed.status, 400, "nobody is to believe that less comes: {}", narrowed.text());
     let exact = format!("({} bytes)", whole.body.len());
     assert!(site.ask("GET", &path(&link), &[]).text().contains(&exact));
     let head = site.ask("HEAD", &bundle(&link), &[]);
@@ -172,7 +176,7 @@ fn what_is_asked_of_a_link_is_checked() {
     let scope = json!({ "since": "2026-11-21T10:00:00Z", "service": "a&snapshot=x", "traceId": "00000000000000000000000000000001" });
     let link = site.link(&json!({ "ttlSeconds": 60, "scope": scope }));
     assert_eq!(link["scope"], scope);
-    let opened = site.ask("GET", &format!("{}?service=other&utm=1", bundle(&link)), &[]);
+    let opened = site.ask("GET", &format!("{}?utm=1", bundle(&link)), &[]);
     assert_eq!(opened.status, 200, "{opened:?}");
     let whole = site.get("support-token", &format!("{BASE}/bundle.tar"));
     assert!(opened.body.len() < whole.body.len() / 2);

@@ -42,7 +42,7 @@ fn the_link_alone_is_on_stdout() {
     assert_eq!(ended.stdout, format!("{url}\n"));
     for said in [
         "the link 000102030405 opens the bundle of shop/checkout to everybody who has it, until 2036-11-21T11:00:00Z",
-        "curl -f -C - -o shop_checkout.tar 'LINK/bundle.tar'",
+        "curl -f -C - -o shop_checkout_000102030405.tar 'LINK/bundle.tar'",
         "revoke it: tracecapture link revoke 000102030405 -n shop\n",
     ] {
         assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);

@@ -127,11 +127,11 @@ fn clear_wants_a_stopped_capture() {
     assert_eq!(before(), None);
     site.check(&["stop", "checkout"], 0, &[], &[]);
     site.check(&["clear", "checkout", "--before", "2500-01-01T00:00:00Z"], 2, &[], &["in the future"]);
-    site.check(&["clear", "checkout", "--before", "2026-11-21T00:00:00Z"], 0, &["cleared shop/checkout"], &["resume"]);
+    site.check(&["clear", "checkout", "--before", "2026-11-21T00:00:00Z"], 0, &["clearing shop/checkout"], &["resume"]);
     assert!(before().unwrap().as_str().unwrap().starts_with("2026-11-21T00:00:00"));
     let conflict = Fault::Status(409, "Conflict", "changed meanwhile");
     site.api.fail(2, conflict.clone(), |verb| verb.verb == "patch");
-    site.check(&["clear", "checkout"], 0, &["cleared"], &[]);
+    site.check(&["clear", "checkout"], 0, &["clearing"], &[]);
     site.api.fail(9, conflict, |verb| verb.verb == "patch");
     site.check(&["clear", "checkout"], 1, &[], &["again and again"]);
 }

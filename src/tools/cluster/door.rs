@@ -239,8 +239,9 @@ impl<'a> Door<'a> {
         }
         self.cluster.token().await?.ok_or_else(|| {
             no_token(
-                "the kubeconfig has a client certificate or nothing: add --service-account NAME, an account with the \
-                 ClusterRole tracecapture-support, or set TRACECAPTURE_TOKEN (`kubectl create token NAME`)",
+                "the kubeconfig has a client certificate or nothing: add --service-account NAME, an account that may \
+                 do this (ClusterRole tracecapture-support for downloads, tracecapture-admin for links), or set \
+                 TRACECAPTURE_TOKEN (`kubectl create token NAME`)",
             )
         })
     }
