@@ -81,6 +81,9 @@ fn orphan(site: &Site, load: &Load, chunks: &Path) {
     };
     let recovered = || site.status()["storage"]["recoveredChunks"].as_u64().unwrap_or_default();
     until("the pod is writing", || (open() > 0).then_some(()));
+    // A keeper counts from its start, and the status may still be of the one before.
+    let (updated, earlier) = (|| site.status()["lastUpdateTime"].clone(), site.status()["lastUpdateTime"].clone());
+    until("the status is of the keeper that runs now", || (updated() != earlier).then_some(()));
     let before = recovered();
     site.kubectl(&["scale", "tcap", CAPTURE, &format!("--replicas={}", N_COLLECTORS - 1)]);
     until("the pod is on its way out", || {

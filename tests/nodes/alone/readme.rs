@@ -31,7 +31,8 @@ fn readme_works_as_it_is_written() {
         disk::make_as("readme-test", NAMESPACE, "tracecapture-test-chunks", "500M");
         reader.types_until("helm test");
         disk::make_as("readme", "shop", "checkout-chunks", "500M");
-        site.kubectl(&["delete", "namespace", "shop", "--timeout=60s"]);
+        // One that an earlier scenario left may be on its way out already.
+        site.kubectl(&["delete", "namespace", "shop", "--ignore-not-found", "--timeout=60s"]);
         reader.types_until("kubectl describe");
         site.until_reason("Ready", "Receiving");
         reader.types_until("tracecapture resume");
