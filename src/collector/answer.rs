@@ -11,8 +11,8 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::outcome::{Outcome, Refusal};
-use super::status_proto::{Detail, partial_json, partial_protobuf, status_json, status_protobuf};
 use crate::otlp::Encoding;
+use crate::otlp::answers::{Detail, partial_json, partial_protobuf, status_json, status_protobuf};
 
 /// The longest message in an answer, in bytes.
 ///
@@ -160,8 +160,8 @@ mod tests {
 
     use super::super::outcome::RetryReason;
     use super::super::queue::NotStored;
-    use super::super::status_proto::Status;
     use super::*;
+    use crate::otlp::answers::Status;
 
     const ALL_REFUSALS: [(Refusal, i32, u16); 9] = [
         (Refusal::BadData, 3, 400),

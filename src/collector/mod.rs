@@ -29,7 +29,6 @@ mod roll;
 mod server;
 mod serving;
 mod share;
-mod status_proto;
 #[cfg(test)]
 mod testing;
 mod vitals;

@@ -10,6 +10,7 @@
 //!                       └────── schema ──────┘
 //! ```
 
+pub(crate) mod answers;
 mod assemble;
 mod batch;
 pub mod export;

@@ -3,7 +3,6 @@
 mod connection;
 mod grpc;
 mod http1;
-mod proto;
 mod target;
 
 use std::time::Duration;

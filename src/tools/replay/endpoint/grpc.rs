@@ -10,8 +10,8 @@ use percent_encoding::percent_decode_str;
 use prost::Message as _;
 
 use super::connection::Response;
-use super::proto::{Status, partial_success};
 use super::{Answer, Target, shown};
+use crate::otlp::answers::{Status, read_partial};
 use crate::tools::exit::ExitCode;
 use crate::tools::replay::args::Protocol;
 use crate::tools::replay::deliver::ATTEMPT_LIMIT;
@@ -92,7 +92,7 @@ fn accepted(body: &[u8]) -> Answer {
         Some((_, message)) => message,
         None => &[],
     };
-    let (rejected, message) = partial_success(message).unwrap_or_default();
+    let (rejected, message) = read_partial(message).unwrap_or_default();
     Answer::Accepted { rejected, message: shown(&message) }
 }
 

@@ -11,9 +11,9 @@ use http_body_util::Full;
 use prost::Message as _;
 
 use super::connection::Response;
-use super::proto::{Status, partial_success};
 use super::{Answer, Target, shown};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
+use crate::otlp::answers::{Status, read_partial};
 use crate::tools::exit::ExitCode;
 use crate::tools::replay::args::Protocol;
 
@@ -41,7 +41,7 @@ pub(super) fn answer(response: &Response) -> Answer {
     match response.status.as_u16() {
         200..=299 => {
             let is_protobuf = media_type(response) == PROTOBUF;
-            let partial = is_protobuf.then(|| partial_success(&response.body)).flatten();
+            let partial = is_protobuf.then(|| read_partial(&response.body)).flatten();
             let (rejected, message) = partial.unwrap_or_default();
             Answer::Accepted { rejected, message: shown(&message) }
         }

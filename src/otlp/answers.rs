@@ -1,42 +1,54 @@
-//! The few protobuf messages of answers, and their JSON forms.
+//! The few protobuf messages of answers, and their JSON forms: what a collector makes, and a replay reads.
 //!
 //! Sources: googleapis `google/rpc/status.proto`, `error_details.proto`; opentelemetry-proto
 //! `trace_service.proto`. Each message is written out here because a generator would bring thousands
 //! of lines for four of them.
+
+use std::time::Duration;
 
 use prost::Message;
 use serde_json::{Value, json};
 
 /// `google.rpc.Status`.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Status {
+pub(crate) struct Status {
     #[prost(int32, tag = "1")]
-    pub(super) code: i32,
+    pub(crate) code: i32,
     #[prost(string, tag = "2")]
-    pub(super) message: String,
+    pub(crate) message: String,
     #[prost(message, repeated, tag = "3")]
-    pub(super) details: Vec<Any>,
+    pub(crate) details: Vec<Any>,
 }
 
 /// `google.protobuf.Any`.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Any {
+pub(crate) struct Any {
     #[prost(string, tag = "1")]
-    pub(super) type_url: String,
+    pub(crate) type_url: String,
     #[prost(bytes = "vec", tag = "2")]
-    pub(super) value: Vec<u8>,
+    pub(crate) value: Vec<u8>,
+}
+
+impl Status {
+    /// Returns when the endpoint asks to come back, if it does.
+    pub(crate) fn retry_delay(&self) -> Option<Duration> {
+        let any = self.details.iter().find(|any| any.type_url.ends_with("/google.rpc.RetryInfo"))?;
+        let delay = RetryInfo::decode(any.value.as_slice()).ok()?.retry_delay.unwrap_or_default();
+        let (seconds, nanos) = (u64::try_from(delay.seconds).ok()?, u32::try_from(delay.nanos).ok()?);
+        Some(Duration::from_secs(seconds).saturating_add(Duration::from_nanos(u64::from(nanos))))
+    }
 }
 
 /// `google.rpc.RetryInfo`.
 #[derive(Clone, PartialEq, Message)]
 struct RetryInfo {
     #[prost(message, optional, tag = "1")]
-    retry_delay: Option<Duration>,
+    retry_delay: Option<ProtoDuration>,
 }
 
 /// `google.protobuf.Duration`.
 #[derive(Clone, PartialEq, Message)]
-struct Duration {
+struct ProtoDuration {
     #[prost(int64, tag = "1")]
     seconds: i64,
     #[prost(int32, tag = "2")]
@@ -77,24 +89,24 @@ struct PartialSuccess {
 
 /// What a status tells beside its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Detail {
+pub(crate) enum Detail {
     /// Nothing.
     None,
     /// When to come back: `RetryInfo`.
-    Retry(std::time::Duration),
+    Retry(Duration),
     /// That the body is bad: `BadRequest`.
     BadRequest,
 }
 
 /// Returns the protobuf form of a status.
-pub(super) fn status_protobuf(code: i32, message: &str, detail: &Detail) -> Vec<u8> {
+pub(crate) fn status_protobuf(code: i32, message: &str, detail: &Detail) -> Vec<u8> {
     let any = |name: &str, value: Vec<u8>| Any { type_url: format!("type.googleapis.com/google.rpc.{name}"), value };
     let details = match detail {
         Detail::None => Vec::new(),
         Detail::Retry(delay) => {
             let seconds = i64::try_from(delay.as_secs()).unwrap_or(i64::MAX);
             let nanos = i32::try_from(delay.subsec_nanos()).unwrap_or(0);
-            let retry_delay = Some(Duration { seconds, nanos });
+            let retry_delay = Some(ProtoDuration { seconds, nanos });
             vec![any("RetryInfo", RetryInfo { retry_delay }.encode_to_vec())]
         }
         Detail::BadRequest => {
@@ -106,7 +118,7 @@ pub(super) fn status_protobuf(code: i32, message: &str, detail: &Detail) -> Vec<
 }
 
 /// Returns the JSON form of a status.
-pub(super) fn status_json(code: i32, message: &str, detail: &Detail) -> Vec<u8> {
+pub(crate) fn status_json(code: i32, message: &str, detail: &Detail) -> Vec<u8> {
     let mut status = json!({ "code": code, "message": message });
     let detail = match detail {
         Detail::None => None,
@@ -126,15 +138,22 @@ pub(super) fn status_json(code: i32, message: &str, detail: &Detail) -> Vec<u8> 
 }
 
 /// Returns the protobuf form of a response with `partial_success`.
-pub(super) fn partial_protobuf(rejected: u64, message: &str) -> Vec<u8> {
+pub(crate) fn partial_protobuf(rejected: u64, message: &str) -> Vec<u8> {
     let rejected_spans = i64::try_from(rejected).unwrap_or(i64::MAX);
     let partial_success = Some(PartialSuccess { rejected_spans, error_message: message.to_owned() });
     ExportResponse { partial_success }.encode_to_vec()
 }
 
 /// Returns the JSON form of a response with `partialSuccess`; 64-bit integers are strings there.
-pub(super) fn partial_json(rejected: u64, message: &str) -> Vec<u8> {
+pub(crate) fn partial_json(rejected: u64, message: &str) -> Vec<u8> {
     json!({ "partialSuccess": { "rejectedSpans": rejected.to_string(), "errorMessage": message } })
         .to_string()
         .into_bytes()
+}
+
+/// Returns how many spans a protobuf response says were rejected, and why; `None` where it is no such response.
+pub(crate) fn read_partial(answer: &[u8]) -> Option<(u64, String)> {
+    let PartialSuccess { rejected_spans, error_message } =
+        ExportResponse::decode(answer).ok()?.partial_success.unwrap_or_default();
+    Some((u64::try_from(rejected_spans).unwrap_or_default(), error_message))
 }
