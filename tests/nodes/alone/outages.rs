@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::bundle::{Bundle, SUPPORT, check_all, check_newest, download, support_token, url};
-use crate::command::{attempt, run, until};
+use crate::command::{attempt, get, run, until};
 use crate::installation::{self, NAMESPACE, disturb, scale, system};
 use crate::load::{Load, STEADY, Shape, all, send_one};
 use crate::pods::{kill, lives};
@@ -38,8 +38,10 @@ fn another_operator_takes_over_when_the_leader_dies() {
     alone("leaderless", |site| {
         site.add_disk("500M");
         disturb(|| installation::install(&["operator.replicas=2"]));
-        let leader = until("one leads", holder);
-        until("another one waits", || (pods("operator").len() == 2).then_some(()));
+        let leader = until("one of two leads", || {
+            let pods = pods("operator");
+            holder().filter(|leader| pods.len() == 2 && pods.contains(leader))
+        });
         // Gone at once, as with its node: no lease is given back.
         kill_process(&leader);
         system(&["delete", "pod", &leader, "--force", "--grace-period=0"]);
@@ -140,11 +142,13 @@ fn holder() -> Option<String> {
     Some(lease).filter(|holder| !holder.is_empty())
 }
 
-/// The pods of a part of the installation that run.
+/// The pods of a part of the installation that run and are to stay: one that is replaced runs for a while yet.
 fn pods(part: &str) -> Vec<String> {
     let label = format!("app.kubernetes.io/component={part}");
-    let names = system(&["get", "pods", "-l", &label, "--field-selector=status.phase=Running", "-o", "name"]);
-    names.lines().map(|name| name.trim_start_matches("pod/").to_owned()).collect()
+    let pods = get(&["-n", NAMESPACE, "pods", "-l", &label, "--field-selector=status.phase=Running"]);
+    let staying = pods["items"].as_array().into_iter().flatten();
+    let staying = staying.filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+    staying.map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Ends the process of a pod of the installation at once.
