@@ -61,20 +61,21 @@ pub(crate) fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
 
 /// As [`until`], with a time of its own.
 #[track_caller]
-pub(crate) fn within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn within<T>(patience: Duration, what: &str, look: impl FnMut() -> Option<T>) -> T {
+    watch(PULSE, patience, what, look)
+}
+
+/// As [`within`], looking as often as `pulse` says.
+#[track_caller]
+pub(crate) fn watch<T>(pulse: Duration, patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + patience;
     loop {
         if let Some(seen) = look() {
             return seen;
         }
         assert!(Instant::now() < deadline, "not within {} s: {what}", patience.as_secs());
-        pause(PULSE);
+        thread::sleep(pulse);
     }
-}
-
-/// Leaves the processor to others between two looks at what tells nobody when it changes.
-pub(crate) fn pause(pulse: Duration) {
-    thread::sleep(pulse);
 }
 
 fn said(output: Output) -> Result<String, String> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::bundle::{check_newest, download};
-use crate::command::{pause, until};
+use crate::command::{PATIENCE, until, watch};
 use crate::load::{Load, Shape};
 use crate::site::beside_others;
 
@@ -27,10 +27,10 @@ fn limits_of_size_and_age_hold_under_load() {
         let load = Load::start(&site.endpoint(), shape);
         let enough = 4 * LIMIT_BYTES / shape.filler as u64;
         let mut most = 0;
-        while load.acknowledged() < enough {
+        watch(PULSE, PATIENCE, "four times the limit is acknowledged", || {
             most = most.max(bytes_in(&chunks));
-            pause(PULSE);
-        }
+            (load.acknowledged() >= enough).then_some(())
+        });
         println!("limits: at most {most} bytes, the limit being {LIMIT_BYTES}");
         assert!(most > LIMIT_BYTES / 2, "the limit was never near");
         assert!(most <= LIMIT_BYTES + CHUNK_BYTES, "{} bytes over the limit", most - LIMIT_BYTES);
