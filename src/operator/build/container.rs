@@ -59,7 +59,7 @@ pub(super) fn container(plan: &Plan<'_>) -> Container {
         volume_mounts: Some(mounts(plan)),
         security_context: Some(security()),
         // Recovery of a large chunk after a crash may take minutes; the process answers meanwhile, late at worst.
-        startup_probe: Some(probe("/livez", (10, 5, 60))),
+        startup_probe: Some(probe("/livez", (1, 5, 600))),
         readiness_probe: Some(probe("/readyz", (5, 3, 2))),
         liveness_probe: Some(probe("/livez", (10, 5, 6))),
         ..Container::default()
