@@ -167,7 +167,7 @@ reasons! {
     // On the way.
     Pending: "Nothing has been observed yet.", "Wait a minute.";
     Progressing: "Pods are being started, stopped or replaced.", "Wait; `kubectl describe statefulset` tells more.";
-    SettingsPending: "Pods have not taken up the current settings yet.", "Wait a minute or two.";
+    SettingsPending: "Pods have not taken up the current settings yet.", "Wait: mostly seconds, two minutes where the operator may not annotate pods.";
     ClaimPending: "The claim is not bound yet.", "Look at the events of the claim; a class that waits for its first consumer binds with the first pod.";
     Resizing: "The volume is growing.", "Wait; some classes finish only when the pod is restarted.";
     Recovering: "Chunks of writers that are gone are being recovered.", "Wait; chunks are left alone until nobody wrote to them for `spec.recovery.inactiveSeconds`.";

@@ -18,6 +18,9 @@ pub const PAUSED_ANNOTATION: &str = "tracecapture.dev/paused";
 /// The annotation on the settings that names the namespace of the installation that wrote them.
 pub const INSTALLATION_ANNOTATION: &str = "tracecapture.dev/installation";
 
+/// The annotation on a collector pod that names the generation of the settings that it was told to take up.
+pub const SETTINGS_ANNOTATION: &str = "tracecapture.dev/settings-generation";
+
 /// The finalizer that keeps a `TraceCapture` until the volume that goes with it is deleted.
 pub const VOLUME_FINALIZER: &str = "tracecapture.dev/volume";
 

@@ -17,12 +17,13 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::backoff::{Backoff, LONGEST};
+use super::context::Context;
 use super::errand::{Ended, Errand, Next, Outcome};
 use super::error::{Retry, VisitError, status, told};
 use super::index::{Effects, Index, Source};
 use super::ledger::Ledger;
 use super::queue::Queue;
-use super::reconcile::{Context, visit};
+use super::reconcile::visit;
 use super::watches::{self, Change, Changes};
 use crate::ids::CaptureId;
 use crate::shutdown::Shutdown;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
@@ -69,6 +70,8 @@ pub(super) struct Ledger {
     pub(super) applied: BTreeMap<ChildName, Applied>,
     /// What was attempted in vain.
     pub(super) refusals: Refusals,
+    /// When a pod was told last that its settings changed, on the monotonic clock.
+    pub(super) told: Option<Duration>,
     /// Which other installation writes the same objects.
     pub(super) contest: Option<Contest>,
 }

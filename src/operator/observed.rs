@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 
 use crate::api::report::CollectorReport;
 use crate::ids::CaptureId;
+use crate::units::ByteSize;
 
 /// What the API server and the collectors say of one capture.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +24,14 @@ pub struct Observed {
     pub refusals: Vec<String>,
     /// What the collector pods tell, by ordinal.
     pub reports: Vec<PodReport>,
+}
+
+impl Observed {
+    /// Returns what the claim asks for already.
+    pub(super) fn claim_size(&self) -> Option<ByteSize> {
+        let requests = self.claim.as_ref()?.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?;
+        requests.get("storage")?.0.parse().ok()
+    }
 }
 
 /// What is known of a storage class.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject};
 use tokio::time::timeout;
 use tracing::{Instrument as _, info_span, warn};
@@ -17,56 +16,33 @@ use super::apply::Writer;
 use super::attempts::Attempts;
 use super::build::{Built, Context as BuildContext, Resources, build};
 use super::contest::{self, Side};
+use super::context::Context;
 use super::errand::{Ended, Errand, Next, Outcome};
 use super::error::{VisitError, lacks_permission, optional, told};
-use super::events::Announcer;
 use super::failures::Failures;
 use super::kinds::Kind;
 use super::ledger::{ChildName, Ledger, Seen};
+use super::nudge::nudge;
 use super::observe::Observer;
 use super::observed::Observed;
 use super::options::Options;
 use super::publish::publish;
-use super::reports::Reports;
 use super::status::{LinkNews, Refusal, Visit};
-use super::status_link::{Of, StatusLinks};
+use super::status_link::Of;
 use super::subject::{Subject, read, unbuildable};
 use super::teardown;
 use super::tries::{Step, Tries, Unapplied};
-use crate::api::grant::GrantPublicKey;
 use crate::api::names::ChildNames;
 use crate::api::{Reason, TraceCapture, ValidCapture};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Timestamp;
 use crate::ids::CaptureId;
-use crate::telemetry::metrics::OperatorMetrics;
 use crate::telemetry::trace::TraceContext;
-use crate::units::ByteSize;
 
 /// How long a visit may take: a dozen calls, and the reports of all pods at once.
 const VISIT_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long after the time to stop a capture is visited: the collectors have taken note of it by then.
 const AFTER_THE_END: Duration = Duration::from_secs(1);
-
-/// What every visit needs.
-pub(super) struct Context {
-    /// The way to the API server.
-    pub(super) client: Client,
-    /// The machine's clocks.
-    pub(super) clock: Arc<dyn Clock>,
-    /// What the process was told.
-    pub(super) options: Options,
-    /// The way to the collectors.
-    pub(super) reports: Arc<dyn Reports>,
-    /// The keys whose grants collectors accept.
-    pub(super) grant_keys: Vec<GrantPublicKey>,
-    /// Where events go.
-    pub(super) announcer: Announcer,
-    /// What is counted.
-    pub(super) metrics: OperatorMetrics,
-    /// The signed links of captures that want one in their status.
-    pub(super) links: StatusLinks,
-}
 
 /// Visits a capture.
 ///
@@ -151,6 +127,10 @@ impl Visiting<'_> {
         };
         let link = self.link(subject, capture).await;
         let written = Box::pin(self.write(subject, capture, &observed, ledger)).await;
+        let next = match written.refusal {
+            None => next.or(self.nudge(subject, &observed, ledger).await),
+            Some(_) => next,
+        };
         let (refusal, unapplied) = (written.refusal, written.unapplied.unwrap_or_default());
         for (error, wait) in &unapplied.fresh {
             self.context.metrics.failed(error.reason());
@@ -188,9 +168,20 @@ impl Visiting<'_> {
         Some(stop.saturating_since(now).saturating_add(AFTER_THE_END))
     }
 
+    /// Has pods take up settings that were applied; returns when to look whether they did.
+    async fn nudge(&self, subject: &Subject, observed: &Observed, ledger: &mut Ledger) -> Option<Duration> {
+        let generation = subject.meta.generation.filter(|_| ledger.applied.contains_key(&self.settings()))?;
+        let times = (&mut ledger.told, self.context.clock.monotonic());
+        nudge(&self.context.client, self.id, generation, observed, times).await
+    }
+
+    fn settings(&self) -> ChildName {
+        ChildName { kind: Kind::ConfigMap, name: ChildNames::of(self.id).settings() }
+    }
+
     /// Decides whether the capture is ours to look after.
     fn judge(&self, ledger: &mut Ledger) -> Side {
-        let settings = ChildName { kind: Kind::ConfigMap, name: ChildNames::of(self.id).settings() };
+        let settings = self.settings();
         let (mine, now) = (&self.context.options.namespace, self.context.clock.monotonic());
         contest::judge(ledger, (&settings, self.children.get(&settings)), mine, now)
     }
@@ -219,7 +210,7 @@ impl Visiting<'_> {
             Ok(resources) => resources,
             Err(refusal) => return Written { refusal: Some(refusal), unapplied: tries.end() },
         };
-        let claim_size = claim_size(observed);
+        let claim_size = observed.claim_size();
         let attempts = Attempts { client: &self.context.client, id: self.id, uid, seen: self.children, claim_size };
         let unapplied = Box::pin(Writer { attempts, applied, tries }.apply(resources)).await.err();
         Written { refusal: None, unapplied }
@@ -240,7 +231,7 @@ impl Visiting<'_> {
             image_pull_secrets: &self.context.options.image_pull_secrets,
             grant_keys: &self.context.grant_keys,
             installation_namespace: namespace,
-            claim_size: claim_size(observed),
+            claim_size: observed.claim_size(),
         };
         build(capture, &context).map_err(|error| unbuildable(&error))
     }
@@ -309,10 +300,4 @@ struct Written {
     refusal: Option<Refusal>,
     /// What could not be written.
     unapplied: Option<Unapplied>,
-}
-
-/// Returns what the claim asks for already.
-fn claim_size(observed: &Observed) -> Option<ByteSize> {
-    let requests = observed.claim.as_ref()?.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?;
-    requests.get("storage")?.0.parse().ok()
 }

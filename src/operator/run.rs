@@ -10,11 +10,11 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{error, info};
 
+use super::context::Context;
 use super::controller::{Controller, Pulse};
 use super::events::Announcer;
 use super::lease::Candidate;
 use super::options::Options;
-use super::reconcile::Context;
 use super::reports::{HttpReports, Reports};
 use super::status_link::StatusLinks;
 use super::{installed, watches};

@@ -11,8 +11,8 @@ use crate::load::{Load, STEADY, all, send_one};
 use crate::pods::lives;
 use crate::site::{CAPTURE, Site, beside_others};
 
-/// Until a change is in effect: the kubelet looks at mounted settings every 60 to 90 s, the rest takes seconds.
-const EFFECT: Duration = Duration::from_mins(2);
+/// Until a change is in effect.
+const EFFECT: Duration = Duration::from_mins(1);
 
 #[test]
 fn an_edit_takes_effect_without_a_restart() {

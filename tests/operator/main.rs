@@ -7,6 +7,7 @@ mod end;
 mod fake;
 mod faults;
 mod leaders;
+mod nudge;
 mod permissions;
 mod refused;
 mod reports;
