@@ -5,10 +5,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::command::{apply, run};
+use crate::command::{apply, kubectl, run};
 
 /// Where the disks lie and are mounted; the folder goes with the cluster.
 const DISKS: &str = "/run/cluster/disks";
+
+/// What a volume promises: more than there is, as many a volume does.
+const PROMISED: &str = "10Gi";
 
 /// Makes a file system of this size, and a volume that only this claim gets; returns where it is mounted.
 pub(crate) fn make(namespace: &str, claim: &str, size: &str) -> PathBuf {
@@ -17,6 +20,11 @@ pub(crate) fn make(namespace: &str, claim: &str, size: &str) -> PathBuf {
 
 /// As [`make`], where the namespace has a disk already: under this name.
 pub(crate) fn make_as(disk: &str, namespace: &str, claim: &str, size: &str) -> PathBuf {
+    make_promising(PROMISED, disk, (namespace, claim), size)
+}
+
+/// As [`make_as`], with a volume that says that it has so much.
+pub(crate) fn make_promising(promised: &str, disk: &str, (namespace, claim): (&str, &str), size: &str) -> PathBuf {
     let on_node = std::env::var_os("TRACECAPTURE_NODE").is_some();
     assert!(on_node, "a scenario makes disks on the node: run it with `tests/nodes/run`");
     let (image, mount) = (Path::new(DISKS).join(format!("{disk}.img")), Path::new(DISKS).join(disk));
@@ -24,8 +32,7 @@ pub(crate) fn make_as(disk: &str, namespace: &str, claim: &str, size: &str) -> P
     run("truncate", &["-s".as_ref(), size.as_ref(), image.as_os_str()]);
     run("mkfs.ext4", &["-q".as_ref(), "-m".as_ref(), "0".as_ref(), image.as_os_str()]);
     run("mount", &["-o".as_ref(), "loop".as_ref(), image.as_os_str(), mount.as_os_str()]);
-    let volume = format!("{disk}-{claim}");
-    // It promises more than there is, as many a volume does.
+    let volume = volume(disk, claim);
     apply(
         &[],
         &format!(
@@ -33,7 +40,7 @@ pub(crate) fn make_as(disk: &str, namespace: &str, claim: &str, size: &str) -> P
 kind: PersistentVolume
 metadata: {{name: {volume}}}
 spec:
-  capacity: {{storage: 10Gi}}
+  capacity: {{storage: {promised}}}
   accessModes: [ReadWriteOnce, ReadWriteMany]
   persistentVolumeReclaimPolicy: Retain
   storageClassName: local
@@ -48,4 +55,22 @@ spec:
         ),
     );
     mount
+}
+
+/// Does what the driver of a volume does for a claim that asks for more, while it is mounted: the device and its file
+/// system grow to `size`, the volume says that it has `promised`, and then so does the claim.
+pub(crate) fn grow(disk: &str, (namespace, claim): (&str, &str), size: &str, promised: &str) {
+    let (image, mount) = (Path::new(DISKS).join(format!("{disk}.img")), Path::new(DISKS).join(disk));
+    run("truncate", &["-s".as_ref(), size.as_ref(), image.as_os_str()]);
+    let device = run("findmnt", &["-no".as_ref(), "SOURCE".as_ref(), mount.as_os_str()]);
+    run("losetup", &["--set-capacity", device.trim()]);
+    run("resize2fs", &[device.trim()]);
+    let has = format!("{{\"capacity\": {{\"storage\": \"{promised}\"}}}}");
+    kubectl(&["patch", "pv", &volume(disk, claim), "--type", "merge", "-p", &format!("{{\"spec\": {has}}}")]);
+    let (pvc, status) = (["patch", "pvc", claim, "-n", namespace], format!("{{\"status\": {has}}}"));
+    kubectl(&[&pvc[..], &["--subresource", "status", "--type", "merge", "-p", &status]].concat());
+}
+
+fn volume(disk: &str, claim: &str) -> String {
+    format!("{disk}-{claim}")
 }

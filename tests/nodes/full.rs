@@ -3,12 +3,14 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::bundle::{check_newest, download};
 use crate::command::until;
+use crate::disk;
 use crate::load::{Load, Shape};
-use crate::site::beside_others;
+use crate::pods::lives;
+use crate::site::{Site, beside_others};
 
 /// Larger than the disk: it is the disk that sets the limit.
 const SPEC: &str = "{chunk: {maxBytes: 2M}, retention: {maxBytes: 1G}}";
@@ -35,12 +37,7 @@ fn a_full_disk_is_told_and_loses_nothing() {
             fill(&disk.join("foreign"));
             (load.told_to_retry() > before + 10).then_some(())
         });
-        until("the condition says so", || {
-            fill(&disk.join("foreign"));
-            is_full(&site.status()).then_some(())
-        });
-        let message = site.until_reason("StorageReady", "VolumeFull");
-        println!("full: {message}");
+        println!("full: {}", fill_until_told(site, &disk));
 
         fs::remove_file(disk.join("foreign")).unwrap();
         load.wait_for_more(1_000);
@@ -57,6 +54,46 @@ fn a_full_disk_is_told_and_loses_nothing() {
         println!("full: {} held, {n_evicted} of the oldest evicted, none lost", held.len());
         assert!(n_evicted > 0, "nothing had to make room");
     });
+}
+
+#[test]
+fn a_volume_grows_while_it_is_full() {
+    let claim = ("growing", "checkout-chunks");
+    beside_others("growing", |site| {
+        let disk = disk::make_promising("2Gi", "growing", claim, &DISK_BYTES.to_string());
+        site.capture("{chunk: {maxBytes: 2M}, retention: {maxBytes: 1G}, storage: {size: 2Gi}}");
+        let (before, load) = (lives(site), Load::start(&site.endpoint(), SHAPE));
+        load.wait_for_more(1_000);
+        fill_until_told(site, &disk);
+
+        site.patch("{\"spec\": {\"storage\": {\"size\": \"4Gi\"}}}");
+        until("the claim asks for more, and there is none yet", || {
+            fill(&disk.join("foreign"));
+            let claim = site.get(&["pvc", "checkout-chunks"]);
+            (claim["spec"]["resources"]["requests"]["storage"] == "4Gi").then_some(())
+        });
+        disk::grow("growing", claim, &(2 * DISK_BYTES).to_string(), "4Gi");
+        let began = Instant::now();
+        load.wait_for_more(1_000);
+        println!("growing: spans are taken {} s after the volume grew", began.elapsed().as_secs());
+        for (condition, reason) in [("StorageReady", "Mounted"), ("Ready", "Receiving")] {
+            site.until_reason(condition, reason);
+        }
+        assert_eq!(lives(site), before, "no pod was restarted");
+        let (n_told, acknowledged) = (load.told_to_retry(), load.finish());
+        let held = download(site).ids();
+        let n_evicted = check_newest(&held, &acknowledged);
+        println!("growing: {n_told} told to come back, {} held, {n_evicted} evicted, none lost", held.len());
+    });
+}
+
+/// Takes what is left of a disk, and what retention frees, until the condition says so; returns its message.
+fn fill_until_told(site: &Site, disk: &Path) -> String {
+    until("the condition says so", || {
+        fill(&disk.join("foreign"));
+        is_full(&site.status()).then_some(())
+    });
+    site.until_reason("StorageReady", "VolumeFull")
 }
 
 /// Writes until the disk takes no more.
