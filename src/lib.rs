@@ -16,6 +16,7 @@ pub mod settings;
 pub mod admin;
 pub mod api;
 pub mod archive;
+pub mod http1;
 pub mod otlp;
 
 pub mod clock;

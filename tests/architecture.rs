@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 /// Imports between modules of one floor that are wanted; the reverse of each is not.
-const BESIDE: &[(&str, &str)] = &[("archive", "otlp"), ("cli", "tools")];
+const BESIDE: &[(&str, &str)] = &[("archive", "otlp"), ("admin", "http1"), ("cli", "tools")];
 
 /// Where files are touched: (beginning of the path, why).
 const FILE_SEAMS: &[(&str, &str)] = &[

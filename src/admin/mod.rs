@@ -10,11 +10,15 @@
 mod server;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Response, StatusCode};
 
 pub use server::serve;
+
+/// How long probes in flight have at the very end of a process.
+pub const END_LIMIT: Duration = Duration::from_secs(1);
 
 /// The media type of the `OpenMetrics` text format.
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -7,15 +7,15 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::server::conn::http1;
+use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tokio::time::timeout;
+use tracing::debug;
 
 use super::Admin;
+use crate::http1;
 use crate::shutdown::Shutdown;
 
 /// Connections at a time: a kubelet and a few scrapers. One more waits in the system's backlog.
@@ -30,9 +30,6 @@ const CONNECTION_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of a request's head.
 const HEAD_BYTES: usize = 16 << 10;
 
-/// How long accepting pauses after it failed, mostly for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 /// Serves probes and metrics on a listener until the stage stops; each request is answered by who stands in `admin` then.
 ///
 /// HTTP/1.1 without TLS, one request for each connection.
@@ -40,27 +37,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// # Cancel safety
 /// Dropped, it accepts no more; connections go on to their end.
 pub async fn serve(listener: TcpListener, admin: Arc<ArcSwap<Admin>>, shutdown: Shutdown) {
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let accepted = tokio::select! {
-            () = shutdown.requested() => return,
-            accepted = async { (Arc::clone(&connections).acquire_owned().await, listener.accept().await) } => accepted,
-        };
-        match accepted {
-            (Ok(place), Ok((stream, _))) => {
-                let admin = admin.load_full();
-                shutdown.spawn("admin connection", async move {
-                    connection(stream, admin).await;
-                    drop(place);
-                });
-            }
-            (_, Err(error)) => {
-                warn!(%error, "cannot accept a connection");
-                sleep(ACCEPT_PAUSE).await;
-            }
-            (Err(_), _) => return,
-        }
-    }
+    http1::accept(listener, MAX_CONNECTIONS, (&shutdown, "admin connection"), |stream, _| {
+        connection(stream, admin.load_full())
+    })
+    .await;
 }
 
 /// Answers one request.
@@ -69,7 +49,7 @@ async fn connection(stream: TcpStream, admin: Arc<Admin>) {
         let response = admin.respond(request.method(), request.uri().path());
         async move { Ok::<_, Infallible>(response.map(|text| Full::new(Bytes::from(text)))) }
     });
-    let serving = http1::Builder::new()
+    let serving = Builder::new()
         .timer(TokioTimer::new())
         .keep_alive(false)
         .header_read_timeout(HEAD_LIMIT)

@@ -6,21 +6,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::DropGuard;
 
 use super::audit::{Access, Outcome};
 use super::streams::Place;
+use crate::http1::{Pieces, StreamedBody};
 use crate::telemetry::metrics::GatewayMetrics;
 
-/// The body of a response.
-pub(super) enum GatewayBody {
-    /// All of it is at hand.
-    Full(Option<Bytes>),
-    /// It comes from a keeper while it is sent.
-    Stream(Box<Stream>),
-}
+/// The body of a response; that of a stream comes from a keeper while it is sent.
+pub(super) type GatewayBody = StreamedBody<Stream>;
 
 /// A body that comes from a keeper.
 ///
@@ -44,14 +40,7 @@ pub(super) struct Stream {
 }
 
 impl GatewayBody {
-    pub(super) fn full(bytes: Bytes) -> Self {
-        Self::Full(Some(bytes))
-    }
-
-    pub(super) fn empty() -> Self {
-        Self::Full(None)
-    }
-
+    /// Returns how many bytes it will have, as far as that is known.
     pub(super) fn len(&self) -> u64 {
         match self {
             Self::Full(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
@@ -90,6 +79,20 @@ impl Stream {
         self.access = Some(access);
     }
 
+    fn wait<T>(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<T>>> {
+        let idle = self.idle;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + idle)));
+        match deadline.as_mut().poll(context) {
+            Poll::Ready(()) => {
+                self.has_failed = true;
+                Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, "the keeper sends nothing"))))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl Pieces for Stream {
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         loop {
             let frame = match Pin::new(&mut self.body).poll_frame(context) {
@@ -119,16 +122,12 @@ impl Stream {
         }
     }
 
-    fn wait<T>(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<T>>> {
-        let idle = self.idle;
-        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + idle)));
-        match deadline.as_mut().poll(context) {
-            Poll::Ready(()) => {
-                self.has_failed = true;
-                Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, "the keeper sends nothing"))))
-            }
-            Poll::Pending => Poll::Pending,
-        }
+    fn has_ended(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -142,35 +141,6 @@ impl Drop for Stream {
         };
         if let Some(access) = self.access.take() {
             access.ended(self.sent, outcome);
-        }
-    }
-}
-
-impl Body for GatewayBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        match &mut *self {
-            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Stream(stream) => stream.poll_piece(context).map(|piece| piece.map(|piece| piece.map(Frame::data))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Full(bytes) => bytes.is_none(),
-            Self::Stream(stream) => stream.body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Full(_) => SizeHint::with_exact(self.len()),
-            Self::Stream(stream) => stream.body.size_hint(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use serde_json::{Value, json};
@@ -20,6 +20,7 @@ use super::proxy;
 use super::reviews::{Identity, Permission, Stranger};
 use super::route::{Resource, Route};
 use crate::api::access::{self, TOKEN_HEADER};
+use crate::http1::keep_private;
 use crate::ids::CaptureId;
 
 /// Namespaces that are asked about one by one, for who may not list all of them.
@@ -49,14 +50,7 @@ impl App {
             access.reason = problem.reason;
             problem.into_response()
         });
-        let fixed = [
-            (CACHE_CONTROL, "private, no-store, no-transform"),
-            (REFERRER_POLICY, "no-referrer"),
-            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        ];
-        for (name, value) in fixed {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
-        }
+        keep_private(response.headers_mut());
         access.status = response.status().as_u16();
         let len = if *asked.head.method() == Method::HEAD { 0 } else { response.body().len() };
         match response.body_mut() {

@@ -1,34 +1,26 @@
 //! The public address: accepts connections, with TLS or without, and bounds how many there are and how long they are silent.
 
-use std::convert::Infallible;
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::App;
+use crate::http1::{self, Bounds};
 use crate::patience::Impatient;
 use crate::shutdown::Shutdown;
 
 /// The TLS settings of connections that begin now; exchanged as a whole while this runs.
 pub type Tls = Arc<ArcSwap<ServerConfig>>;
 
-/// How long accepting pauses after it failed, mostly for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Time for a handshake, and for a request's head: a silent peer keeps others from a place no longer than this.
+/// Time for a handshake, and for a request's head at the most.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
 
 /// Bytes of a request's head and of a connection's buffer: a token of 16 KiB fits.
@@ -41,28 +33,11 @@ const BUFFER: usize = 32 << 10;
 /// # Cancel safety
 /// Dropped, it accepts no more; connections go on until the stage stops.
 pub(super) async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutdown: Shutdown) {
-    let connections = Arc::new(Semaphore::new(app.options.limits.connections));
-    loop {
-        // One place is taken before a client is accepted: who finds none waits in the system's backlog.
-        let accepted = tokio::select! {
-            () = shutdown.requested() => return,
-            accepted = async { (Arc::clone(&connections).acquire_owned().await, listener.accept().await) } => accepted,
-        };
-        match accepted {
-            (Ok(place), Ok((stream, peer))) => {
-                let (app, tls, stage) = (Arc::clone(&app), tls.clone(), shutdown.clone());
-                shutdown.spawn("gateway connection", async move {
-                    accept(stream, peer.ip(), tls, app, stage).await;
-                    drop(place);
-                });
-            }
-            (_, Err(error)) => {
-                warn!(%error, "cannot accept a connection");
-                sleep(ACCEPT_PAUSE).await;
-            }
-            (Err(_), _) => return,
-        }
-    }
+    let places = app.options.limits.connections;
+    http1::accept(listener, places, (&shutdown, "gateway connection"), |stream, peer| {
+        accept(stream, peer.ip(), tls.clone(), Arc::clone(&app), shutdown.clone())
+    })
+    .await;
 }
 
 /// Serves one connection to its end.
@@ -84,28 +59,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = app.options.limits;
-    let service = service_fn(move |request| {
+    let bounds = Bounds { head: HEAD_LIMIT.min(limits.idle), buffer: BUFFER, drain: limits.drain };
+    http1::serve(stream, bounds, &stage, |request| {
         let app = Arc::clone(&app);
-        async move { Ok::<_, Infallible>(app.respond(request, peer).await) }
-    });
-    let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_LIMIT.min(limits.idle))
-        .max_buf_size(BUFFER)
-        .half_close(true)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut serving = pin!(serving);
-    let ended = tokio::select! {
-        ended = &mut serving => ended,
-        () = stage.requested() => {
-            serving.as_mut().graceful_shutdown();
-            match timeout(limits.drain, serving).await {
-                Ok(ended) => ended,
-                Err(_) => return debug!("connection closed before its response ended"),
-            }
-        }
-    };
-    if let Err(error) = ended {
-        debug!(error = &error as &dyn std::error::Error, "connection ended early");
-    }
+        async move { app.respond(request, peer).await }
+    })
+    .await;
 }

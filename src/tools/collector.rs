@@ -35,9 +35,6 @@ use crate::telemetry::chain;
 /// How long spans are still taken after the pod says that it is not ready: a `Service` learns of that a little later.
 const NOTICE: Duration = Duration::from_secs(3);
 
-/// How long probes in flight have at the very end.
-const ADMIN_LIMIT: Duration = Duration::from_secs(1);
-
 /// Fields that the operator takes up, by making other pods.
 const OF_THE_OPERATOR: &[&str] = &["spec.collector.", "spec.storage."];
 
@@ -110,7 +107,7 @@ async fn serve(
     info!(grpc = text(grpc), http = text(http), %web, admin = %probes.address, "collector ready");
     let ended = process::serve(collector, stop, background, NOTICE).await;
     // Last of all: a probe that finds nobody counts as a failure of the pod.
-    probes.stage.stop("admin", ADMIN_LIMIT).await;
+    probes.stage.stop("admin", admin::END_LIMIT).await;
     ended
 }
 

@@ -20,7 +20,6 @@ use super::exit::{ExitCode, Failure};
 use super::in_cluster;
 use super::pod_args::any_address;
 use super::process::{self, Stop};
-use crate::admin;
 use crate::api::access;
 use crate::api::names::ADMIN_PORT;
 use crate::archive::fs::named;
@@ -34,9 +33,6 @@ use crate::telemetry::chain;
 
 /// The port of the gateway within its pod, with TLS and without.
 const GATEWAY_PORT: u16 = 8443;
-
-/// How long probes in flight have at the very end.
-const ADMIN_LIMIT: Duration = Duration::from_secs(1);
 
 /// How often the TLS directory is read anew; a certificate is renewed days before its end.
 const READ_TLS_AGAIN: Duration = Duration::from_secs(10);
@@ -134,7 +130,7 @@ pub fn run(args: &GatewayArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn serve(args: &GatewayArgs) -> Result<ExitCode, Failure> {
-    let mut stop = Stop::listen()?;
+    let stop = Stop::listen()?;
     let (client, server) = in_cluster::connect().await?;
     let meant = |given: Option<SocketAddr>, port| given.unwrap_or_else(|| SocketAddr::new(any_address(), port));
     let (listener, address) = in_cluster::bind(meant(args.listen, GATEWAY_PORT)).await?;
@@ -148,15 +144,8 @@ async fn serve(args: &GatewayArgs) -> Result<ExitCode, Failure> {
     info!(server, %address, admin = %probe_address, namespace = options.namespace, tls = tls.is_some(), "gateway started");
     let clock = Arc::new(SystemClock::new());
     let gateway = Gateway::start(Parts { client, clock, options, listener, tls });
-    let current = Arc::new(ArcSwap::from_pointee(gateway.admin()));
-    background.spawn("admin", admin::serve(probe_listener, current, background.clone()));
-    stop.requested().await;
-    let ended = tokio::select! {
-        ended = gateway.stop() => ended,
-        () = stop.requested() => return Ok(ExitCode::Interrupted),
-    };
-    background.stop("admin", ADMIN_LIMIT).await;
-    Ok(if ended { ExitCode::Done } else { ExitCode::Failed })
+    let probes = (probe_listener, gateway.admin());
+    Ok(in_cluster::until_stopped(stop, probes, &background, gateway.stop()).await)
 }
 
 /// Returns the TLS settings of the files, and exchanges them whenever the files are others.

@@ -2,14 +2,19 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use kube::config::InferConfigError;
 use kube::{Client, Config};
 use thiserror::Error;
 use tokio::net::TcpListener;
 
 use super::exit::{ExitCode, Failure};
+use super::process::Stop;
+use crate::admin::{self, Admin};
 use crate::installation::Watched;
+use crate::shutdown::Shutdown;
 
 /// Why a role did not start.
 #[derive(Debug, Error)]
@@ -61,6 +66,25 @@ pub(super) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr
     let listener = TcpListener::bind(address).await.map_err(bound)?;
     let address = listener.local_addr().map_err(bound)?;
     Ok((listener, address))
+}
+
+/// Serves probes and metrics until SIGTERM or ctrl-C, then ends the role, and last of all the probes; a second signal
+/// ends at once.
+pub(super) async fn until_stopped(
+    mut stop: Stop,
+    (listener, admin): (TcpListener, Admin),
+    background: &Shutdown,
+    end: impl Future<Output = bool>,
+) -> ExitCode {
+    let current = Arc::new(ArcSwap::from_pointee(admin));
+    background.spawn("admin", admin::serve(listener, current, background.clone()));
+    stop.requested().await;
+    let ended = tokio::select! {
+        ended = end => ended,
+        () = stop.requested() => return ExitCode::Interrupted,
+    };
+    background.stop("admin", admin::END_LIMIT).await;
+    if ended { ExitCode::Done } else { ExitCode::Failed }
 }
 
 /// Returns whose captures are meant: those of the namespaces that were typed, or all.

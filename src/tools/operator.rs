@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use clap::Args;
 use tracing::info;
 
@@ -13,7 +12,6 @@ use super::exit::{ExitCode, Failure};
 use super::in_cluster;
 use super::pod_args::any_address;
 use super::process::{self, Stop};
-use crate::admin;
 use crate::api::access;
 use crate::api::names::ADMIN_PORT;
 use crate::clock::SystemClock;
@@ -21,9 +19,6 @@ use crate::installation::collector_url;
 use crate::operator::options::Options;
 use crate::operator::{Operator, Parts};
 use crate::shutdown::Shutdown;
-
-/// How long probes in flight have at the very end.
-const ADMIN_LIMIT: Duration = Duration::from_secs(1);
 
 /// The flags of `operator`.
 #[derive(Debug, Clone, Args)]
@@ -94,23 +89,15 @@ pub fn run(args: &OperatorArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn serve(args: &OperatorArgs) -> Result<ExitCode, Failure> {
-    let mut stop = Stop::listen()?;
+    let stop = Stop::listen()?;
     let (client, server) = in_cluster::connect().await?;
     let address = args.admin_listen.unwrap_or_else(|| SocketAddr::new(any_address(), ADMIN_PORT));
     let (listener, address) = in_cluster::bind(address).await?;
     let options = args.options();
     info!(server, admin = %address, namespace = options.namespace, identity = options.identity, "operator started");
     let operator = Operator::start(Parts { client, clock: Arc::new(SystemClock::new()), options, reports: None });
-    let probes = Shutdown::new();
-    let current = Arc::new(ArcSwap::from_pointee(operator.admin()));
-    probes.spawn("admin", admin::serve(listener, current, probes.clone()));
-    stop.requested().await;
-    let ended = tokio::select! {
-        ended = operator.stop() => ended,
-        () = stop.requested() => return Ok(ExitCode::Interrupted),
-    };
-    probes.stop("admin", ADMIN_LIMIT).await;
-    Ok(if ended { ExitCode::Done } else { ExitCode::Failed })
+    let probes = (listener, operator.admin());
+    Ok(in_cluster::until_stopped(stop, probes, &Shutdown::new(), operator.stop()).await)
 }
 
 #[cfg(test)]

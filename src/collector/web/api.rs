@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -22,6 +22,7 @@ use crate::archive::bundle::ListedChunk;
 use crate::archive::manifest::TimeRange;
 use crate::archive::name::ChunkState;
 use crate::archive::snapshot::{Filter, Scope};
+use crate::http1::keep_private;
 use crate::ids::{CaptureId, TraceId};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::WebLabels;
@@ -54,14 +55,7 @@ impl App {
             Ok(response) => response,
             Err(problem) => problem.into_response(),
         };
-        let fixed = [
-            (CACHE_CONTROL, "private, no-store, no-transform"),
-            (REFERRER_POLICY, "no-referrer"),
-            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        ];
-        for (name, value) in fixed {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
-        }
+        keep_private(response.headers_mut());
         let labels = WebLabels { route: label, status: response.status().as_u16() };
         self.context.metrics.requests.get_or_create(&labels).inc();
         response
@@ -254,7 +248,7 @@ fn audit(principal: &Principal, capture: &CaptureId, route: &'static str, answer
     let (status, bytes) = match answer {
         Ok(response) => match response.body() {
             WebBody::Full(body) => (response.status(), body.as_ref().map_or(0, Bytes::len)),
-            WebBody::Download(_) => return,
+            WebBody::Stream(_) => return,
         },
         Err(problem) => (problem.status, 0),
     };

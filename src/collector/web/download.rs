@@ -109,7 +109,7 @@ impl App {
         let reader = BundleReader::new(Arc::clone(bundles), Arc::new(bundle));
         let (download, fill) = Download::new(reader, record, self.shutdown.clone());
         self.shutdown.spawn("download", fill);
-        WebBody::Download(Box::new(download))
+        WebBody::Stream(Box::new(download))
     }
 }
 

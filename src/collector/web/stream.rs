@@ -2,12 +2,11 @@
 
 use std::io;
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, SizeHint};
+use hyper::body::SizeHint;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tracing::{info, warn};
@@ -15,6 +14,7 @@ use tracing::{info, warn};
 use super::downloads::{Downloads, Key};
 use crate::archive::bundle::{BundleError, BundleReader, Pin as ChunkPin};
 use crate::archive::snapshot::Token;
+use crate::http1::{Pieces, StreamedBody};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::{DownloadLabels, WebMetrics};
 
@@ -28,13 +28,8 @@ const AHEAD: usize = 4;
 /// Pieces that must be missing before a thread is asked for more: asking costs as much as reading one.
 const ENOUGH: usize = 3;
 
-/// The body of a response.
-pub(super) enum WebBody {
-    /// All of it is at hand.
-    Full(Option<Bytes>),
-    /// It is read while it is sent.
-    Download(Box<Download>),
-}
+/// The body of a response; that of a download is read while it is sent.
+pub(super) type WebBody = StreamedBody<Download>;
 
 /// A body that is read while it is sent.
 pub(super) struct Download {
@@ -59,16 +54,6 @@ pub(super) struct Record {
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
-impl WebBody {
-    pub(super) fn full(bytes: Bytes) -> Self {
-        Self::Full(Some(bytes))
-    }
-
-    pub(super) fn empty() -> Self {
-        Self::Full(None)
-    }
-}
-
 impl Download {
     /// Makes the body of a download and the task that fills it, with work of the group `tasks`.
     pub(super) fn new(
@@ -82,9 +67,11 @@ impl Download {
         record.note(range.start);
         (Self { pieces, record }, fill(Rest { reader, range, sender }, tasks))
     }
+}
 
+impl Pieces for Download {
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        if self.record.missing() == 0 {
+        if self.has_ended() {
             return Poll::Ready(None);
         }
         self.pieces.poll_recv(context).map(|piece| {
@@ -102,6 +89,14 @@ impl Download {
                 None => Err(io::ErrorKind::UnexpectedEof.into()),
             })
         })
+    }
+
+    fn has_ended(&self) -> bool {
+        self.record.missing() == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.record.missing())
     }
 }
 
@@ -195,36 +190,5 @@ impl Drop for Record {
             outcome,
             "download ended"
         );
-    }
-}
-
-impl Body for WebBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        match &mut *self {
-            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Download(download) => {
-                download.poll_piece(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Full(bytes) => bytes.is_none(),
-            Self::Download(download) => download.record.missing() == 0,
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(match self {
-            Self::Full(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
-            Self::Download(download) => download.record.missing(),
-        })
     }
 }
