@@ -2,14 +2,11 @@
 
 use std::process::Command;
 
-use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use kube::Client;
-use kube::api::{Api, PostParams};
 use kube::config::AuthInfo;
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
-use crate::operator::eventually;
 use crate::rights::{self, account, apply, client_by};
 
 /// The audience of the gateway.
@@ -124,15 +121,7 @@ async fn until_may(cluster: &Cluster, user: &str, namespace: &str, what: (&str, 
     let (verb, group, resource, subresource) = what;
     let attributes = json!({ "namespace": namespace, "verb": verb, "group": group, "resource": resource,
         "subresource": subresource, "name": "any" });
-    // The groups of a service account are not the API server's to add here.
-    let review = json!({ "spec": { "user": user, "resourceAttributes": attributes } });
-    let review: SubjectAccessReview = serde_json::from_value(review).unwrap();
-    let api: Api<SubjectAccessReview> = Api::all(cluster.client.clone());
-    eventually(&format!("{user} may {what:?}"), async || {
-        let answer = api.create(&PostParams::default(), &review).await.unwrap();
-        answer.status.unwrap().allowed.then_some(())
-    })
-    .await;
+    rights::until_allowed(cluster, user, &attributes).await;
 }
 
 /// Has the cluster sign a certificate for a user.

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::audit::Use;
 use crate::cluster::{CLUSTER_WIDE_LABEL, Cluster, MANAGER};
+use crate::operator::eventually;
 
 /// The service account of the operator.
 pub(crate) const ACCOUNT: &str = "tracecapture-operator";
@@ -92,19 +94,18 @@ fn uses(rule: PolicyRule) -> Vec<Use> {
 /// Grants the operator what it asks for.
 pub(crate) async fn grant(cluster: &Cluster, scope: Scope) {
     apply(cluster, account(ACCOUNT, &cluster.namespace)).await;
-    for object in scope.objects(cluster) {
-        apply(cluster, object).await;
-    }
+    apply_roles(cluster, ACCOUNT, scope.objects(cluster)).await;
 }
 
 /// Grants the gateway what it asks for, with the captures of these namespaces.
 pub(crate) async fn grant_gateway(cluster: &Cluster, watched: &[&str]) {
     apply(cluster, account(GATEWAY, &cluster.namespace)).await;
+    let mut objects = Vec::new();
     for object in documents("config/rbac/gateway-namespaced.yaml") {
         let is_of_captures = object["metadata"]["namespace"] == "shop";
         let mut object = moved(object, cluster);
         if !is_of_captures {
-            apply(cluster, object).await;
+            objects.push(object);
             continue;
         }
         // The installation's own Role has the same name, and may be in the same namespace here.
@@ -115,9 +116,42 @@ pub(crate) async fn grant_gateway(cluster: &Cluster, watched: &[&str]) {
         }
         for namespace in watched {
             object["metadata"]["namespace"] = (*namespace).into();
-            apply(cluster, object.clone()).await;
+            objects.push(object.clone());
         }
     }
+    apply_roles(cluster, GATEWAY, objects).await;
+}
+
+/// Applies roles and what binds them to an account, and waits until each rule is in effect: the API server takes note of
+/// them a moment later, and what a role does in that moment would be refused.
+async fn apply_roles(cluster: &Cluster, account: &str, objects: Vec<Value>) {
+    for object in &objects {
+        apply(cluster, object.clone()).await;
+    }
+    let user = format!("system:serviceaccount:{}:{account}", cluster.namespace);
+    for role in objects {
+        let namespace = role["metadata"]["namespace"].as_str().unwrap_or(&cluster.namespace);
+        for rule in role["rules"].as_array().into_iter().flatten() {
+            let first = |field: &str| rule[field][0].as_str().unwrap_or_default();
+            let (resource, subresource) = first("resources").split_once('/').unwrap_or((first("resources"), ""));
+            let attributes = json!({ "namespace": namespace, "verb": first("verbs"), "group": first("apiGroups"),
+                "resource": resource, "subresource": subresource, "name": first("resourceNames") });
+            until_allowed(cluster, &user, &attributes).await;
+        }
+    }
+}
+
+/// Waits until a user may do what the attributes of an access review say.
+pub(crate) async fn until_allowed(cluster: &Cluster, user: &str, attributes: &Value) {
+    // The groups of a service account are not the API server's to add here.
+    let review = json!({ "spec": { "user": user, "resourceAttributes": attributes } });
+    let review: SubjectAccessReview = serde_json::from_value(review).unwrap();
+    let api: Api<SubjectAccessReview> = Api::all(cluster.client.clone());
+    eventually(&format!("{user} may {attributes}"), async || {
+        let answer = api.create(&PostParams::default(), &review).await.unwrap();
+        answer.status.unwrap().allowed.then_some(())
+    })
+    .await;
 }
 
 /// Makes the roles of people; their names have the namespace of the test at the end.

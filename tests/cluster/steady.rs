@@ -36,7 +36,12 @@ fn visits_without_a_change_write_nothing() {
         let operator = Operator::start(&cluster, "operator-0").await;
         cluster.create("checkout", "{}").await;
         until_told(&cluster, "checkout").await;
-        // The pods of the set come into being, which is told; two rounds later that has settled.
+        // The set's controller makes its pod and counts it, which is told; two rounds later that has settled.
+        let is_counted = |set: Option<&StatefulSet>| {
+            let status = set.and_then(|set| set.status.as_ref());
+            status.is_some_and(|status| status.replicas == 1 && status.observed_generation.is_some())
+        };
+        until(&cluster.api(), "checkout-collector", "its pod is counted", is_counted).await;
         operator.until_visits(2).await;
         let (before, n_writes) = (versions(&cluster).await, audit::writes(&cluster).len());
         assert_eq!(before.len(), 6, "{before:?}");
