@@ -27,6 +27,23 @@ fn every_container_has_an_image_by_name_and_a_limit_of_memory() {
 }
 
 #[test]
+fn collectors_have_the_image_that_is_named_field_by_field() {
+    for (file, image) in [
+        ("default.yaml", format!("tracecapture/tracecapture:{}", env!("CARGO_PKG_VERSION"))),
+        ("air-gapped.yaml", "registry.example.com:5000/mirror/tracecapture:0.1.0".to_owned()),
+        ("collectors-by-tag.yaml", "registry.example.com/mirror/tracecapture:0.1.0".to_owned()),
+    ] {
+        let objects = rendered::of(file);
+        let operators = objects.iter().filter(|object| object["kind"] == "Deployment");
+        let args = operators.flat_map(|object| containers(&object["spec"]["template"])).flat_map(|container| {
+            let args = container["args"].as_array().cloned().unwrap_or_default();
+            args.into_iter().filter_map(|arg| arg.as_str()?.strip_prefix("--image=").map(str::to_owned))
+        });
+        assert_eq!(args.collect::<Vec<_>>(), [image], "{file}");
+    }
+}
+
+#[test]
 fn deployments_are_probed_and_collectors_admit_them() {
     for (name, template) in pods() {
         if !name.contains("Deployment") {

@@ -57,13 +57,16 @@ app.kubernetes.io/component: {{ .component }}
 {{- include "tracecapture.imageReference" (dict "image" .Values.image "context" .) }}
 {{- end }}
 
-{{/* The image of collectors: the installation's own where the values name none. */}}
+{{/*
+The image of collectors: where the values name no registry or repository of it, those of the installation. The tag and
+the digest belong together: the installation's digest is of another version than a tag that is named here.
+*/}}
 {{- define "tracecapture.collectorImage" -}}
-{{- if .Values.collectors.image.repository }}
-{{- include "tracecapture.imageReference" (dict "image" .Values.collectors.image "context" .) }}
-{{- else }}
-{{- include "tracecapture.image" . }}
-{{- end }}
+{{- $own := .Values.collectors.image -}}
+{{- $image := dict "registry" ($own.registry | default .Values.image.registry) "repository" ($own.repository | default .Values.image.repository) -}}
+{{- $version := ternary $own .Values.image (not (empty (or $own.tag $own.digest $own.repository))) -}}
+{{- $image = merge $image (dict "tag" $version.tag "digest" $version.digest) -}}
+{{- include "tracecapture.imageReference" (dict "image" $image "context" .) }}
 {{- end }}
 
 {{/* The public base address: the one given, else that of the Ingress. Empty where there is none. */}}
