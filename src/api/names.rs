@@ -21,6 +21,9 @@ pub const INSTALLATION_ANNOTATION: &str = "tracecapture.dev/installation";
 /// The annotation on a collector pod that names the generation of the settings that it was told to take up.
 pub const SETTINGS_ANNOTATION: &str = "tracecapture.dev/settings-generation";
 
+/// How the names of variables begin that only the operator sets in a collector's container.
+pub const RESERVED_VARIABLES: [&str; 2] = ["POD_", "TRACECAPTURE_"];
+
 /// The finalizer that keeps a `TraceCapture` until the volume that goes with it is deleted.
 pub const VOLUME_FINALIZER: &str = "tracecapture.dev/volume";
 

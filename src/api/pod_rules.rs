@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::names::RESERVED_VARIABLES;
 use super::pods::{CollectorSpec, ResourcesSpec};
 use super::quantity::Quantity;
 use super::rules::Rule;
@@ -144,7 +145,7 @@ pub(super) const POD_RULES: &[Rule] = &[
         message: "variables whose names begin with `POD_` or `TRACECAPTURE_` are set by the operator: remove them",
         reads: &["spec.collector.env"],
         holds: |spec| {
-            let is_ours = |name: &str| name.starts_with("POD_") || name.starts_with("TRACECAPTURE_");
+            let is_ours = |name: &str| RESERVED_VARIABLES.iter().any(|prefix| name.starts_with(prefix));
             !spec.collector.env.iter().any(|variable| is_ours(&variable.name))
         },
     },

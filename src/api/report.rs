@@ -31,6 +31,13 @@ pub struct CollectorReport {
     pub last_span_time: Option<Timestamp>,
 }
 
+impl CollectorReport {
+    /// Tells whether it works by settings of an earlier generation than this.
+    pub(crate) fn is_behind(&self, generation: Option<i64>) -> bool {
+        self.generation < generation
+    }
+}
+
 /// The settings that a collector works by.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use super::contest::Contest;
 use super::kinds::Kind;
+use super::nudge::Nudges;
 use super::tries::Refusals;
 use crate::api::names::INSTALLATION_ANNOTATION;
 
@@ -70,8 +70,8 @@ pub(super) struct Ledger {
     pub(super) applied: BTreeMap<ChildName, Applied>,
     /// What was attempted in vain.
     pub(super) refusals: Refusals,
-    /// When a pod was told last that its settings changed, on the monotonic clock.
-    pub(super) told: Option<Duration>,
+    /// What is known of the nudges of its pods.
+    pub(super) nudges: Nudges,
     /// Which other installation writes the same objects.
     pub(super) contest: Option<Contest>,
 }

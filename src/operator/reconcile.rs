@@ -127,10 +127,6 @@ impl Visiting<'_> {
         };
         let link = self.link(subject, capture).await;
         let written = Box::pin(self.write(subject, capture, &observed, ledger)).await;
-        let next = match written.refusal {
-            None => next.or(self.nudge(subject, &observed, ledger).await),
-            Some(_) => next,
-        };
         let (refusal, unapplied) = (written.refusal, written.unapplied.unwrap_or_default());
         for (error, wait) in &unapplied.fresh {
             self.context.metrics.failed(error.reason());
@@ -140,6 +136,10 @@ impl Visiting<'_> {
         let failures = Failures::of(&unapplied.failures, &self.blind, contest);
         let capture = refusal.as_ref().map_or(Ok(capture), Err);
         self.publish(subject, capture, &observed, (&failures, &link)).await?;
+        let next = match refusal {
+            None => next.or(self.nudge(subject, &observed, ledger).await),
+            Some(_) => next,
+        };
         let is_whole = unapplied.failures.is_empty();
         Ok(if is_whole { Ended::Done(next) } else { Ended::Unapplied(next.or(unapplied.again)) })
     }
@@ -171,7 +171,7 @@ impl Visiting<'_> {
     /// Has pods take up settings that were applied; returns when to look whether they did.
     async fn nudge(&self, subject: &Subject, observed: &Observed, ledger: &mut Ledger) -> Option<Duration> {
         let generation = subject.meta.generation.filter(|_| ledger.applied.contains_key(&self.settings()))?;
-        let times = (&mut ledger.told, self.context.clock.monotonic());
+        let times = (&mut ledger.nudges, self.context.clock.monotonic());
         nudge(&self.context.client, self.id, generation, observed, times).await
     }
 

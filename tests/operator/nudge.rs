@@ -76,10 +76,23 @@ async fn where_pods_may_not_be_written_all_else_goes_on() {
     let refused = Fault::Status(403, "Forbidden", "as the test wants it");
     site.api.fail(usize::MAX, refused, |asked| asked.is("patch", "pods"));
     edit(&site);
-    pass(seconds(2)).await;
+    pass(minutes(4)).await;
     assert_eq!(site.condition("checkout", "ReceiversReady").1, "SettingsPending");
+    assert_eq!(notes(&site), 1, "what was refused is left alone for a while");
     site.reports.0.lock().unwrap().generation = Some(2);
     pass(seconds(31)).await;
     assert_eq!(site.condition("checkout", "ReceiversReady").1, "AllReady");
     assert_eq!(site.condition("checkout", "Ready").1, "Receiving");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_is_slow_with_pods_keeps_no_status_back() {
+    let site = at_rest().await;
+    site.api.fail(usize::MAX, Fault::Stall, |asked| asked.is("patch", "pods"));
+    edit(&site);
+    pass(seconds(8)).await;
+    assert_eq!(site.condition("checkout", "ReceiversReady").1, "SettingsPending");
+    site.reports.0.lock().unwrap().generation = Some(2);
+    pass(seconds(31)).await;
+    assert_eq!(site.condition("checkout", "ReceiversReady").1, "AllReady");
 }

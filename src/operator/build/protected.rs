@@ -5,15 +5,13 @@ use serde_json::Value;
 use super::container::{self, DATA_DIR, DATA_VOLUME, IDENTITY, SETTINGS_DIR, SETTINGS_VOLUME};
 use super::pod::LEAST_TERMINATION_SECONDS;
 use crate::api::Fault;
+use crate::api::names::RESERVED_VARIABLES;
 
 /// By which members the elements of lists are found.
 const KEYS: [&str; 2] = ["name", "mountPath"];
 
 /// The lists whose elements stand in brackets in the path of a fault.
 const LISTS: [&str; 4] = ["containers", "env", "volumeMounts", "volumes"];
-
-/// How the names of variables begin that only the operator sets.
-const RESERVED: [&str; 2] = ["POD_", "TRACECAPTURE_"];
 
 /// The container of the collector.
 const COLLECTOR: [&str; 3] = ["spec", "containers", container::NAME];
@@ -145,7 +143,8 @@ impl Templates<'_> {
     /// Returns the variables that would change how the collector starts: its flags can be set by variables too.
     fn reserved_variables(self) -> Vec<Fault> {
         let is_known = |name: &str| names(self.before, "env", "name").any(|known| known == name);
-        let is_reserved = |name: &&str| RESERVED.iter().any(|prefix| name.starts_with(prefix)) && !is_known(name);
+        let is_reserved =
+            |name: &&str| RESERVED_VARIABLES.iter().any(|prefix| name.starts_with(prefix)) && !is_known(name);
         let added = names(self.merged, "env", "name").filter(is_reserved);
         added.map(|name| Fault::new(text(&of_collector(&["env", name])), "is set by the operator: remove it")).collect()
     }

@@ -42,7 +42,7 @@ pub(super) fn disruption_budget(plan: &Plan<'_>) -> Option<PodDisruptionBudget> 
     let spec = PodDisruptionBudgetSpec {
         max_unavailable: Some(IntOrString::Int(1)),
         selector: Some(plan.selector()),
-        // A pod that is not ready takes no spans anyway, such as while the capture is stopped.
+        // A pod that is not ready takes no spans anyway, such as while its volume is full.
         unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
         ..PodDisruptionBudgetSpec::default()
     };

@@ -92,8 +92,8 @@ fn silent(scene: &Scene<'_>) -> Option<Verdict> {
 
 /// Pods that work by settings of an earlier generation.
 fn outdated(scene: &Scene<'_>) -> Option<Verdict> {
-    let is_outdated = |report: &&CollectorReport| report.generation < scene.visit.generation;
-    let n_outdated = scene.pods.iter().filter_map(CollectorPod::told).filter(is_outdated).count();
+    let told = scene.pods.iter().filter_map(CollectorPod::told);
+    let n_outdated = told.filter(|report| report.is_behind(scene.visit.generation)).count();
     let reason = if scene.visit.paused { Reason::Paused } else { Reason::SettingsPending };
     let what = format!("{n_outdated} of {} pods work by earlier settings.", scene.n_wanted);
     (n_outdated > 0).then(|| Verdict::no(reason, &what))
@@ -102,7 +102,7 @@ fn outdated(scene: &Scene<'_>) -> Option<Verdict> {
 /// Pods that refuse spans because the current settings say so; that is also why they are not ready.
 fn stopped(scene: &Scene<'_>) -> Option<Verdict> {
     let is_stopped =
-        |report: &&CollectorReport| report.state == State::Stopped && report.generation >= scene.visit.generation;
+        |report: &&CollectorReport| report.state == State::Stopped && !report.is_behind(scene.visit.generation);
     scene.pods.iter().filter_map(CollectorPod::told).find(is_stopped)?;
     let is_asked_for = scene.visit.capture.is_ok_and(|capture| capture.state() == State::Stopped);
     Some(if is_asked_for {
