@@ -13,6 +13,12 @@ const DISKS: &str = "/run/cluster/disks";
 /// What a volume promises: more than there is, as many a volume does.
 const PROMISED: &str = "10Gi";
 
+/// How a file system is made that leaves nothing to root alone.
+const EXT4: [&str; 4] = ["mkfs.ext4", "-q", "-m", "0"];
+
+/// How one is made that grows while it is mounted, without rights over the resources of the whole machine.
+const XFS: [&str; 2] = ["mkfs.xfs", "-q"];
+
 /// Makes a file system of this size, and a volume that only this claim gets; returns where it is mounted.
 pub(crate) fn make(namespace: &str, claim: &str, size: &str) -> PathBuf {
     make_as(namespace, namespace, claim, size)
@@ -20,17 +26,21 @@ pub(crate) fn make(namespace: &str, claim: &str, size: &str) -> PathBuf {
 
 /// As [`make`], where the namespace has a disk already: under this name.
 pub(crate) fn make_as(disk: &str, namespace: &str, claim: &str, size: &str) -> PathBuf {
-    make_promising(PROMISED, disk, (namespace, claim), size)
+    make_by(&EXT4, PROMISED, disk, (namespace, claim), size)
 }
 
-/// As [`make_as`], with a volume that says that it has so much.
-pub(crate) fn make_promising(promised: &str, disk: &str, (namespace, claim): (&str, &str), size: &str) -> PathBuf {
+/// As [`make_as`], with a volume that says that it has so much, and can be grown.
+pub(crate) fn make_growable(promised: &str, disk: &str, owner: (&str, &str), size: &str) -> PathBuf {
+    make_by(&XFS, promised, disk, owner, size)
+}
+
+fn make_by(mkfs: &[&str], promised: &str, disk: &str, (namespace, claim): (&str, &str), size: &str) -> PathBuf {
     let on_node = std::env::var_os("TRACECAPTURE_NODE").is_some();
     assert!(on_node, "a scenario makes disks on the node: run it with `tests/nodes/run`");
     let (image, mount) = (Path::new(DISKS).join(format!("{disk}.img")), Path::new(DISKS).join(disk));
     fs::create_dir_all(&mount).unwrap();
     run("truncate", &["-s".as_ref(), size.as_ref(), image.as_os_str()]);
-    run("mkfs.ext4", &["-q".as_ref(), "-m".as_ref(), "0".as_ref(), image.as_os_str()]);
+    run(mkfs[0], &[&mkfs[1..], &[image.to_str().unwrap()]].concat());
     run("mount", &["-o".as_ref(), "loop".as_ref(), image.as_os_str(), mount.as_os_str()]);
     let volume = volume(disk, claim);
     apply(
@@ -64,7 +74,7 @@ pub(crate) fn grow(disk: &str, (namespace, claim): (&str, &str), size: &str, pro
     run("truncate", &["-s".as_ref(), size.as_ref(), image.as_os_str()]);
     let device = run("findmnt", &["-no".as_ref(), "SOURCE".as_ref(), mount.as_os_str()]);
     run("losetup", &["--set-capacity", device.trim()]);
-    run("resize2fs", &[device.trim()]);
+    run("xfs_growfs", &[&mount]);
     let has = format!("{{\"capacity\": {{\"storage\": \"{promised}\"}}}}");
     kubectl(&["patch", "pv", &volume(disk, claim), "--type", "merge", "-p", &format!("{{\"spec\": {has}}}")]);
     let (pvc, status) = (["patch", "pvc", claim, "-n", namespace], format!("{{\"status\": {has}}}"));

@@ -17,6 +17,10 @@ const SPEC: &str = "{chunk: {maxBytes: 2M}, retention: {maxBytes: 1G}}";
 
 const DISK_BYTES: u64 = 48 << 20;
 
+/// The smallest file system of its kind, and what becomes of it.
+const GROWABLE: &str = "300M";
+const GROWN: &str = "400M";
+
 const SHAPE: Shape = Shape { n_clients: 4, n_spans: 20, filler: 2_000, pause: Duration::from_millis(10) };
 
 #[test]
@@ -60,7 +64,7 @@ fn a_full_disk_is_told_and_loses_nothing() {
 fn a_volume_grows_while_it_is_full() {
     let claim = ("growing", "checkout-chunks");
     beside_others("growing", |site| {
-        let disk = disk::make_promising("2Gi", "growing", claim, &DISK_BYTES.to_string());
+        let disk = disk::make_growable("2Gi", "growing", claim, GROWABLE);
         site.capture("{chunk: {maxBytes: 2M}, retention: {maxBytes: 1G}, storage: {size: 2Gi}}");
         let (before, load) = (lives(site), Load::start(&site.endpoint(), SHAPE));
         load.wait_for_more(1_000);
@@ -72,7 +76,7 @@ fn a_volume_grows_while_it_is_full() {
             let claim = site.get(&["pvc", "checkout-chunks"]);
             (claim["spec"]["resources"]["requests"]["storage"] == "4Gi").then_some(())
         });
-        disk::grow("growing", claim, &(2 * DISK_BYTES).to_string(), "4Gi");
+        disk::grow("growing", claim, GROWN, "4Gi");
         let began = Instant::now();
         load.wait_for_more(1_000);
         println!("growing: spans are taken {} s after the volume grew", began.elapsed().as_secs());
