@@ -17,7 +17,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use assert_cmd::Command;
-use support::chunks::{BEGIN, Built, SPAN, Span, append, bundle, chunk_name};
+use support::chunks::{BEGIN, Built, SPAN, Span, append, bundle, bundle_with, chunk_name};
 use tempfile::TempDir;
 use tracecapture::archive::bundle::{BundleReader, Bundles};
 use tracecapture::archive::committed::Committed;
@@ -336,6 +336,47 @@ fn a_download_keeps_what_its_manifest_promises() {
         assert_eq!(code, 0, "{filter:?}: {stdout}");
         assert!(stdout.contains(&format!(" 0 damaged, 0 recovered), {n_spans} spans, ")), "{filter:?}: {stdout}");
     }
+}
+
+#[test]
+fn what_a_bundle_says_is_missing_is_told() {
+    let (built, lost) = (built(1, Compression::Zstd), chunk_name(2));
+    let share = format!("{{\"chunk\":\"{}\",\"frames\":3,\"items\":3", built.name);
+    let filter = "\"filter\":{\"traceId\":\"00000000000000000000000000000001\"},";
+    let unreadable = "its file could not be read where the bundle was made";
+    for (manifest, text) in [
+        (format!("{{\"chunks\":[{share}}}],\"unreadable\":[\"{lost}\"]}}"), unreadable),
+        (format!("{{{filter}\"chunks\":[],\"unreadable\":[\"{lost}\"]}}"), unreadable),
+        (format!("{{\"chunks\":[{share},\"damaged\":true}}]}}"), "its file was damaged where the bundle was made"),
+    ] {
+        let tar = bundle_with(&manifest, &[built.members()]);
+        let (code, stdout, _) = run(&["verify", "-"], &tar);
+        assert_eq!(code, 5, "{manifest}: {stdout}");
+        assert!(stdout.contains(text) && stdout.contains(" 1 damaged, 0 recovered), 3 spans, "), "{stdout}");
+        let (code, json, _) = run(&["verify", "-", "-o", "json"], &tar);
+        let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!((code, &report["totals"]["failed"], &report["totals"]["atSource"]), (5, &1.into(), &1.into()));
+    }
+}
+
+#[test]
+fn a_chunk_that_was_damaged_before_it_was_downloaded_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    data_directory(dir.path());
+    let path = dir.path().join("chunks").join(chunk_name(1).file_name(ChunkState::Sealed));
+    let held = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &held[..held.len() - 700]).unwrap();
+    let capture = CaptureId::new("default", "local").unwrap();
+    let bundles = Arc::new(Bundles::new(Arc::new(RealFs), dir.path(), capture, Committed::new()));
+    let snapshot = bundles.freeze(&Scope::Bundle(Filter::default())).unwrap();
+    let bundle = Arc::new(bundles.lay_out(snapshot).unwrap());
+    let mut tar = vec![0; usize::try_from(bundle.content_len()).unwrap()];
+    assert_eq!(BundleReader::new(Arc::clone(&bundles), bundle).read_at(0, &mut tar).unwrap(), tar.len());
+    let (code, stdout, _) = run(&["verify", "-"], &tar);
+    let (row, rest) = stdout.split_once('\n').unwrap();
+    assert!(row.starts_with(&format!("damaged    {}  2 spans", chunk_name(1))), "{stdout}");
+    assert!(row.contains("its file was damaged where the bundle was made"), "{stdout}");
+    assert_eq!((code, rest.contains("(1 ok, 0 torn, 1 damaged, 0 recovered), 3 spans")), (5, true), "{stdout}");
 }
 
 #[test]

@@ -30,6 +30,7 @@ use crate::shutdown::Shutdown;
 use crate::units::ByteSize;
 use part::Part;
 use transfer::Transfer;
+use verify::Verdict;
 
 /// The flags of `download`.
 #[derive(Debug, Clone, Args)]
@@ -66,6 +67,9 @@ enum DownloadError {
     /// What was received is not what was captured.
     #[error("`{}` is damaged: {n_failed} of its chunks are not as they were vouched for", part.display())]
     Damaged { part: PathBuf, n_failed: u64 },
+    /// What was captured is not all there where it is stored.
+    #[error("`{}` is as the capture holds it, but {n_lost} of its chunks are damaged or unreadable there", file.display())]
+    Incomplete { file: PathBuf, n_lost: u64 },
     /// The filters leave nothing.
     #[error("nothing that was captured matches")]
     NoMatch,
@@ -80,8 +84,8 @@ enum DownloadError {
 /// Downloads a capture, verifies it and gives it its name.
 ///
 /// # Errors
-/// A [`Failure`] whose exit code says what became of it: 3 not found, 4 not allowed, 5 damaged, 6 cut with a part
-/// kept, 9 no longer there.
+/// A [`Failure`] whose exit code says what became of it: 3 not found, 4 not allowed, 5 damaged, on the way (a part is
+/// kept) or where it is stored (the file is there), 6 cut with a part kept, 9 no longer there.
 pub fn run(args: DownloadArgs, program: &'static str) -> Result<ExitCode, Failure> {
     let file = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.tar", args.capture.name)));
     if file.as_os_str() == "-" {
@@ -125,8 +129,9 @@ async fn download(args: &DownloadArgs, cluster: &Cluster, file: PathBuf, again: 
     part.sync()?;
     let (path, limits) = (part.path().to_owned(), args.limits.clone());
     let verdict = Shutdown::new().blocking(move || verify::verify_file(&path, &limits)).await?;
-    if verdict.n_failed > 0 {
-        let error = DownloadError::Damaged { part: part.path().to_owned(), n_failed: verdict.n_failed };
+    let n_damaged = verdict.n_failed.saturating_sub(verdict.n_at_source);
+    if n_damaged > 0 {
+        let error = DownloadError::Damaged { part: part.path().to_owned(), n_failed: n_damaged };
         return Err(Failure::new(ExitCode::Integrity, error).with_details(verdict.details).with_hint(format!(
             "`{again} --restart` downloads it anew; if it is damaged again, it is so on the volume, \
              and the part holds the rest"
@@ -137,9 +142,22 @@ async fn download(args: &DownloadArgs, cluster: &Cluster, file: PathBuf, again: 
         return Err(Failure::new(ExitCode::NotFound, DownloadError::NoMatch)
             .with_hint("widen --since, --until, --service or --trace-id"));
     }
+    finish(part, file, verdict)
+}
+
+/// Gives what was received its name, and says what it is.
+fn finish(part: Part, file: PathBuf, verdict: Verdict) -> Result<(), Failure> {
     let len = part.len();
     part.finish(&file)?;
-    write_stdout(&format!("{}: {len} bytes, verified; {}\n", file.display(), verdict.totals))
+    let Verdict { n_at_source: n_lost, details, totals, .. } = verdict;
+    write_stdout(&format!("{}: {len} bytes, verified; {totals}\n", file.display()))?;
+    if n_lost == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(ExitCode::Integrity, DownloadError::Incomplete { file, n_lost }).with_details(details).with_hint(
+        "nothing was lost on the way, so another download brings no more: look at the volume of the capture; \
+         the log of its collector tells why",
+    ))
 }
 
 fn path_and_query(capture: &CaptureId, query: &str) -> String {

@@ -66,6 +66,8 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
 pub(super) struct Verdict {
     /// Chunks in which something that was vouched for is damaged or missing.
     pub(super) n_failed: u64,
+    /// Those of them of which the bundle itself says so: its bytes are as they were sent.
+    pub(super) n_at_source: u64,
     /// What is wrong with the first of them, one line each.
     pub(super) details: Vec<String>,
     /// Whether there is nothing in it.
@@ -88,7 +90,8 @@ pub(super) fn verify_file(path: &Path, limits: &LimitArgs) -> Result<Verdict, Fa
     }
     let failed = chunks.iter().filter(|chunk| chunk.failed).take(MAX_DETAILS);
     let details = failed.map(ToString::to_string).collect();
-    Ok(Verdict { n_failed: totals.failed, details, is_empty: totals.is_empty(), totals: totals.to_string() })
+    let (n_failed, n_at_source, is_empty) = (totals.failed, totals.at_source, totals.is_empty());
+    Ok(Verdict { n_failed, n_at_source, details, is_empty, totals: totals.to_string() })
 }
 
 /// Sorts events by chunk and keeps the score.
@@ -113,7 +116,7 @@ impl Visitor for Verify {
         }
         if let Event::BundleManifest(manifest) = event {
             self.is_bundle = true;
-            return self.settle(Promise::of(manifest));
+            return self.begin_bundle(Promise::of(manifest));
         }
         let Some(check) = &mut self.current else { return ControlFlow::Continue(()) };
         match event {
@@ -145,6 +148,16 @@ impl Verify {
         let Some(check) = self.current.take() else { return ControlFlow::Continue(()) };
         let report = check.finish(&mut self.promise);
         self.tell(report)
+    }
+
+    /// Takes up the promise of a bundle, and tells what it says of itself to be missing.
+    fn begin_bundle(&mut self, mut promise: Promise) -> ControlFlow<()> {
+        let unreadable = promise.take_unreadable();
+        self.settle(promise)?;
+        for report in unreadable {
+            self.tell(report)?;
+        }
+        ControlFlow::Continue(())
     }
 
     /// Takes up the promise of the next bundle, and tells what the last one did not keep.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use tracecapture::archive::frame::Compression;
 
-use crate::chunks::{Built, SPAN, Span, bundle};
+use crate::chunks::{Built, SPAN, Span, bundle, bundle_with};
 use crate::gateway::{Plan, TOKEN};
 use crate::site::{BUNDLE, Site};
 
@@ -103,6 +103,38 @@ fn changed_bytes_are_no_download() {
     site.gateway.lock().body.clone_from(&body);
     site.check(&["download", "checkout", "--restart"], 0, &["verified"], &[]);
     check_whole(&site, &body);
+}
+
+#[test]
+fn what_is_missing_where_it_is_stored_is_told() {
+    let built = Built::new(1, Compression::Zstd, &[&[SPAN]]);
+    let share = format!("{{\"chunk\":\"{}\",\"frames\":1,\"items\":1", built.name);
+    for (manifest, text) in [
+        (format!("{{\"chunks\":[{share}}}],\"unreadable\":[\"lost-one\"]}}"), "lost-one"),
+        (format!("{{\"chunks\":[{share},\"damaged\":true}}]}}"), "its file was damaged"),
+    ] {
+        let (site, _) = site();
+        let body = bundle_with(&manifest, &[built.members()]);
+        site.gateway.lock().body.clone_from(&body);
+        let told = ["1 of its chunks are damaged or unreadable there", text, "another download brings no more"];
+        let ended = site.check(&["download", "checkout"], 5, &["checkout.tar: ", "1 spans"], &told);
+        assert!(!ended.stderr.contains("--restart"), "{ended:?}");
+        check_whole(&site, &body);
+        site.check(&["verify", "checkout.tar"], 5, &[text], &[]);
+    }
+}
+
+#[test]
+fn damage_on_the_way_is_not_taken_for_damage_where_it_is_stored() {
+    let (site, _) = site();
+    let built = Built::new(1, Compression::None, &[&[SPAN]]);
+    let share = format!("{{\"chunk\":\"{}\",\"frames\":1,\"items\":1,\"damaged\":true}}", built.name);
+    let mut body = bundle_with(&format!("{{\"chunks\":[{share}],\"unreadable\":[\"lost\"]}}"), &[built.members()]);
+    let at = body.windows(9).position(|bytes| bytes == b"GET /cart").unwrap();
+    body[at] = b'P';
+    site.gateway.lock().body.clone_from(&body);
+    site.check(&["download", "checkout"], 5, &[], &["is damaged: 1 of its chunks", "--restart"]);
+    check_part(&site, body.len());
 }
 
 #[test]

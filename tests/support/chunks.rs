@@ -152,8 +152,13 @@ pub(crate) fn append(tar: &mut Vec<u8>, name: &str, body: &[u8]) {
 
 /// Makes a bundle of chunks.
 pub(crate) fn bundle(chunks: &[Vec<u8>]) -> Vec<u8> {
+    bundle_with("{\"format\":1}", chunks)
+}
+
+/// Returns a bundle of chunks whose manifest has this text.
+pub(crate) fn bundle_with(manifest: &str, chunks: &[Vec<u8>]) -> Vec<u8> {
     let mut tar = Vec::new();
-    append(&mut tar, MANIFEST_MEMBER, b"{\"format\":1}\n");
+    append(&mut tar, MANIFEST_MEMBER, format!("{manifest}\n").as_bytes());
     for chunk in chunks {
         tar.extend_from_slice(chunk);
     }

@@ -1,6 +1,6 @@
 //! The check of one chunk: frames against lines, index against frames, manifest against sums.
 
-use super::bundle::Promise;
+use super::bundle::{Kept, Promise};
 use super::report::{ChunkReport, Status};
 use crate::archive::index::{self, FrameRef};
 use crate::archive::manifest::{Manifest, SealedBy};
@@ -148,8 +148,14 @@ impl ChunkCheck {
 
     /// Gives the verdict.
     pub(super) fn finish(mut self, promise: &mut Promise) -> ChunkReport {
-        if let Some(difference) = promise.keep(&self.report, self.origin) {
+        let Kept { difference, was_damaged } = promise.keep(&self.report, self.origin);
+        if let Some(difference) = difference {
             self.issue(difference);
+        }
+        if was_damaged {
+            // Of what happened on the way nothing is known to whoever made the bundle.
+            self.report.at_source = !self.report.failed;
+            self.issue("its file was damaged where the bundle was made: only what was still found is here".to_owned());
         }
         self.report.status = match self.report.status {
             Status::Damaged => Status::Damaged,

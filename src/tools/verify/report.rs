@@ -41,6 +41,8 @@ pub(super) struct ChunkReport {
     pub(super) status: Status,
     /// Whether something that was vouched for is damaged or missing.
     pub(super) failed: bool,
+    /// Whether it failed for what the bundle itself says is missing, and for nothing else.
+    pub(super) at_source: bool,
     /// Intact frames; 0 for foreign data.
     pub(super) frames: u64,
     /// Lines that could be read.
@@ -61,6 +63,7 @@ impl ChunkReport {
             chunk: chunk.to_owned(),
             status: Status::Ok,
             failed: false,
+            at_source: false,
             frames: 0,
             lines: 0,
             spans: 0,
@@ -69,11 +72,19 @@ impl ChunkReport {
             more_issues: 0,
         }
     }
+
+    /// Stands for a chunk whose file could not be read when the bundle was made.
+    pub(super) fn unreadable(chunk: &str) -> Self {
+        let issue = "its file could not be read where the bundle was made: nothing of it is here";
+        let issues = vec![issue.to_owned()];
+        Self { status: Status::Damaged, failed: true, at_source: true, issues, ..Self::new(chunk) }
+    }
 }
 
 impl fmt::Display for ChunkReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { chunk, status, failed: _, frames: _, lines: _, spans, bytes, issues, more_issues } = self;
+        let Self { chunk, status, spans, bytes, issues, more_issues, failed: _, at_source: _, frames: _, lines: _ } =
+            self;
         write!(f, "{:<9}  {}  {spans} spans  {bytes} bytes", status.as_str(), escape_for_terminal(chunk))?;
         for (n, issue) in issues.iter().enumerate() {
             write!(f, "{} {}", if n == 0 { ":" } else { ";" }, escape_for_terminal(issue))?;
@@ -98,6 +109,8 @@ pub(super) struct Totals {
     recovered: u64,
     /// Those in which something that was vouched for is damaged or missing.
     pub(super) failed: u64,
+    /// Those of them for which the bundle itself says so, and nothing else is wrong.
+    pub(super) at_source: u64,
     /// Spans in all of them.
     spans: u64,
     /// Length of all lines in bytes.
@@ -113,6 +126,7 @@ impl Totals {
     pub(super) fn add(&mut self, report: &ChunkReport) {
         self.chunks += 1;
         self.failed += u64::from(report.failed);
+        self.at_source += u64::from(report.at_source);
         self.spans += report.spans;
         self.bytes += report.bytes;
         *match report.status {
@@ -126,7 +140,7 @@ impl Totals {
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { chunks, ok, torn, damaged, recovered, failed: _, spans, bytes } = self;
+        let Self { chunks, ok, torn, damaged, recovered, failed: _, at_source: _, spans, bytes } = self;
         let noun = if *chunks == 1 { "chunk" } else { "chunks" };
         write!(
             f,
