@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use super::failing::Failing;
 use super::{BundleError, Bundles};
 use crate::archive::frame::Compression;
 use crate::archive::fs::{File, FileId, read_exact_at};
@@ -28,6 +29,8 @@ pub(super) struct Known {
     growing: BTreeMap<ChunkName, Growing>,
     /// Sealed chunks whose damage was logged.
     damaged: BTreeSet<ChunkName>,
+    /// What could not be read of chunks when it was last tried.
+    pub(super) failing: BTreeMap<ChunkName, Failing>,
 }
 
 /// The frames of a growing chunk, and what the file looked like when they were read.
@@ -138,6 +141,7 @@ impl Bundles {
         let mut known = self.known();
         known.sealed.retain(|name, _| listed.contains_key(name));
         known.damaged.retain(|name| listed.contains_key(name));
+        known.failing.retain(|name, _| listed.contains_key(name));
         known.growing.retain(|name, _| listed.get(name).is_some_and(|&state| state != ChunkState::Sealed));
     }
 

@@ -84,8 +84,13 @@ impl Fixture {
     }
 
     pub(crate) fn bundles(&self) -> Arc<Bundles> {
+        self.bundles_on(RealFs)
+    }
+
+    /// As [`Self::bundles`], on another volume.
+    pub(crate) fn bundles_on(&self, fs: impl Fs + 'static) -> Arc<Bundles> {
         let capture = CaptureId::new("default", "local").unwrap();
-        Arc::new(Bundles::new(Arc::new(RealFs), self.dir.path(), capture, self.committed.clone()))
+        Arc::new(Bundles::new(Arc::new(fs), self.dir.path(), capture, self.committed.clone()))
     }
 }
 

@@ -58,7 +58,7 @@ impl Bundles {
             Scope::Chunk(name) => {
                 let state = listed.get(name).ok_or(BundleError::NoSuchChunk)?;
                 let chunk = self.freeze_chunk(name, *state, Extent::Now, &filter)?;
-                chunks.push(chunk.ok_or(BundleError::NoSuchChunk)?);
+                chunks.push(chunk.filter(FrozenChunk::is_readable).ok_or(BundleError::NoSuchChunk)?);
             }
         }
         Ok(Snapshot::new(&self.capture, scope.clone(), chunks))
@@ -162,6 +162,19 @@ impl Bundles {
         extent: Extent,
         filter: &Filter,
     ) -> Result<Option<FrozenChunk>, BundleError> {
+        let frozen = self.freeze_untried(name, state, extent, filter)?;
+        frozen.as_ref().map_or(Ok(()), |chunk| self.check_failing(chunk, state))?;
+        Ok(frozen)
+    }
+
+    /// Freezes one chunk by what is known of it, whether or not all of that can be read.
+    fn freeze_untried(
+        &self,
+        name: &ChunkName,
+        state: ChunkState,
+        extent: Extent,
+        filter: &Filter,
+    ) -> Result<Option<FrozenChunk>, BundleError> {
         if extent == Extent::Nothing {
             return Ok(Some(FrozenChunk::unreadable(name)));
         }
@@ -185,7 +198,10 @@ impl Bundles {
         }
         let frames = self.frames(name, &opened, committed).map_err(fail)?;
         let grows = opened.state != ChunkState::Sealed;
-        Ok(frames.and_then(|frames| frames.freeze(name, grows, extent, filter)))
+        let frozen = frames.and_then(|frames| frames.freeze(name, grows, extent, filter));
+        // A sealed file in which nothing is found has lost what it held: that is not to be passed over.
+        let lost_all = frozen.is_none() && !grows && may_be_whole && extent == Extent::Now;
+        Ok(if lost_all { Some(FrozenChunk::unreadable(name)) } else { frozen })
     }
 }
 

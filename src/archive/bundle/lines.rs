@@ -1,7 +1,6 @@
 //! The lines of a snapshot that a filter leaves, decoded.
 
 use super::chunk::Opened;
-use super::reader::read_range;
 use super::{BundleError, Bundles};
 use crate::archive::frame::{self, Compression};
 use crate::archive::name::{ChunkName, ChunkState};
@@ -42,7 +41,7 @@ impl Bundles {
             let opened = self.open_chunk(name, ChunkState::InProgress)?;
             let opened = opened.ok_or(BundleError::Gone { missing: 1, total: snapshot.chunks.len() as u64 })?;
             for piece in pieces {
-                decode(name, &opened, *compression, piece, &mut lines)?;
+                self.decode(name, &opened, (*compression, piece), &mut lines)?;
                 kept.clear();
                 let kept_of = keep(&filter, &lines, &mut kept);
                 let (n_lines, items) = kept_of.map_err(|reason| BundleError::Line { chunk: name.clone(), reason })?;
@@ -57,26 +56,26 @@ impl Bundles {
         }
         Ok(())
     }
-}
 
-/// Replaces `lines` by those of a frame.
-fn decode(
-    chunk: &ChunkName,
-    opened: &Opened,
-    compression: Compression,
-    piece: &Piece,
-    lines: &mut Vec<u8>,
-) -> Result<(), BundleError> {
-    let Piece { start, data_at, data_len, data_crc, raw_len, .. } = *piece;
-    let mut data = vec![0; usize::try_from(data_len).unwrap_or(0)];
-    read_range(chunk, opened, start + u64::from(data_at), &mut data)?;
-    if crc32fast::hash(&data) != data_crc {
-        return Err(BundleError::Changed);
+    /// Replaces `lines` by those of a frame.
+    fn decode(
+        &self,
+        chunk: &ChunkName,
+        opened: &Opened,
+        (compression, piece): (Compression, &Piece),
+        lines: &mut Vec<u8>,
+    ) -> Result<(), BundleError> {
+        let Piece { start, data_at, data_len, data_crc, raw_len, .. } = *piece;
+        let mut data = vec![0; usize::try_from(data_len).unwrap_or(0)];
+        self.read(chunk, opened, start + u64::from(data_at), &mut data)?;
+        if crc32fast::hash(&data) != data_crc {
+            return Err(BundleError::Changed);
+        }
+        let trailer = Trailer { sequence: 0, data_len, data_crc, raw_len, facts: Facts::default() };
+        lines.clear();
+        let decoded = frame::decode(compression, &data, &trailer, lines);
+        decoded.map_err(|source| BundleError::Frame { chunk: chunk.clone(), source })
     }
-    let trailer = Trailer { sequence: 0, data_len, data_crc, raw_len, facts: Facts::default() };
-    lines.clear();
-    let decoded = frame::decode(compression, &data, &trailer, lines);
-    decoded.map_err(|source| BundleError::Frame { chunk: chunk.clone(), source })
 }
 
 /// Appends what the filter leaves of the lines; returns how many lines and items that is.

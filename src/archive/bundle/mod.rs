@@ -15,12 +15,17 @@
 
 mod chunk;
 mod compose;
+mod failing;
+#[cfg(test)]
+mod failing_test;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod freeze;
 mod layout;
 mod lines;
 mod manifest;
+#[cfg(test)]
+mod odd_fs;
 #[cfg(test)]
 mod odd_test;
 mod pins;

@@ -1,54 +1,15 @@
 //! What a download gets where something odd lies among the chunks.
 
-use std::ffi::OsString;
-use std::io;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fixture::{Fixture, lines, segment, walk};
+use super::odd_fs::{Fault, OddFs};
 use super::*;
-use crate::archive::committed::Committed;
 use crate::archive::frame::Compression;
-use crate::archive::fs::{File, RealFs, Space, Stat};
+use crate::archive::fs::RealFs;
 use crate::archive::name::ChunkState;
 use crate::archive::snapshot::Filter;
-
-/// A volume on which one file cannot be opened.
-struct Refusing {
-    path: PathBuf,
-    errno: rustix::io::Errno,
-}
-
-impl Fs for Refusing {
-    fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        RealFs.create_new(path)
-    }
-    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        if path == self.path { Err(self.errno.into()) } else { RealFs.open(path) }
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        RealFs.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        RealFs.remove(path)
-    }
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        RealFs.sync_dir(path)
-    }
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        RealFs.create_dir_all(path)
-    }
-    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
-        RealFs.list(path)
-    }
-    fn stat(&self, path: &Path) -> io::Result<Stat> {
-        RealFs.stat(path)
-    }
-    fn space(&self, path: &Path) -> io::Result<Space> {
-        RealFs.space(path)
-    }
-}
 
 fn all() -> Scope {
     Scope::Bundle(Filter::default())
@@ -65,9 +26,7 @@ fn three() -> Fixture {
 }
 
 fn refusing(fixture: &Fixture, errno: rustix::io::Errno) -> Arc<Bundles> {
-    let capture = CaptureId::new("default", "local").unwrap();
-    let fs = Refusing { path: fixture.path(2, ChunkState::Sealed), errno };
-    Arc::new(Bundles::new(Arc::new(fs), fixture.dir.path(), capture, Committed::new()))
+    fixture.bundles_on(OddFs::new(fixture.path(2, ChunkState::Sealed), Fault::Open(errno)))
 }
 
 fn bytes(bundles: &Arc<Bundles>, snapshot: Snapshot) -> Vec<u8> {
@@ -135,15 +94,34 @@ fn an_error_that_others_would_meet_as_well_leaves_nothing_out() {
     assert!(matches!(bundles.freeze(&all()), Err(BundleError::Read { .. })));
 }
 
-#[test]
-fn a_truncated_sealed_chunk_is_marked() {
+/// Three chunks, the second of which has lost its tail: `left` of its length is there.
+fn truncated(left: impl Fn(usize) -> usize) -> Fixture {
     let fixture = three();
     let path = fixture.path(2, ChunkState::Sealed);
     let file = RealFs.open(&path).unwrap();
-    let mut held = vec![0; usize::try_from(file.stat().unwrap().len).unwrap() - 700];
+    let mut held = vec![0; left(usize::try_from(file.stat().unwrap().len).unwrap())];
     assert_eq!(file.read_at(&mut held, 0).unwrap(), held.len());
     RealFs.remove(&path).unwrap();
     RealFs.create_new(&path).unwrap().write_all_at(&held, 0).unwrap();
+    fixture
+}
+
+#[test]
+fn a_sealed_chunk_that_lost_everything_is_named() {
+    for left in [0, 100, 512] {
+        let fixture = truncated(|_| left);
+        let bundles = fixture.bundles();
+        let tar = check(&bundles, &[1, 3]);
+        let manifest: serde_json::Value = serde_json::from_slice(&walk(&tar)[0].1).unwrap();
+        assert_eq!(manifest["unreadable"], serde_json::json!([Fixture::name(2).to_string()]), "{left}");
+        let alone = bundles.freeze(&Scope::Chunk(Fixture::name(2)));
+        assert!(matches!(alone, Err(BundleError::NoSuchChunk)), "{left}");
+    }
+}
+
+#[test]
+fn a_truncated_sealed_chunk_is_marked() {
+    let fixture = truncated(|len| len - 700);
     let tar = check(&fixture.bundles(), &[1, 2, 3]);
     let manifest: serde_json::Value = serde_json::from_slice(&walk(&tar)[0].1).unwrap();
     let marks: Vec<_> = manifest["chunks"].as_array().unwrap().iter().map(|chunk| chunk["damaged"] == true).collect();

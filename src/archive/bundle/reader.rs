@@ -1,13 +1,12 @@
 //! Reads a bundle from any offset, in constant memory.
 
-use std::io;
 use std::sync::Arc;
 
 use super::chunk::Opened;
 use super::layout::Segment;
 use super::{Bundle, BundleError, Bundles};
 use crate::archive::fs::{FileId, read_exact_at};
-use crate::archive::name::{ChunkName, ChunkState};
+use crate::archive::name::ChunkState;
 use crate::archive::snapshot::{FrozenChunk, Taken};
 use crate::archive::ustar::END;
 
@@ -55,7 +54,6 @@ impl BundleReader {
     fn read_chunk(&mut self, bundle: &Bundle, place: usize, at: u64, target: &mut [u8]) -> Result<(), BundleError> {
         // Places in a layout are those of its own snapshot.
         let chunk = bundle.snapshot.chunks.get(place).ok_or(BundleError::Changed)?;
-        let fail = |source| BundleError::Read { chunk: chunk.name.clone(), source };
         if let Some((open, opened)) = &self.open
             && *open == place
             && read_exact_at(opened.file.as_ref(), target, at).is_ok()
@@ -64,7 +62,7 @@ impl BundleReader {
         }
         self.open = None;
         let opened = self.open_verified(place, chunk)?;
-        read_exact_at(opened.file.as_ref(), target, at).map_err(fail)?;
+        self.bundles.read(&chunk.name, &opened, at, target)?;
         self.open = Some((place, opened));
         Ok(())
     }
@@ -95,10 +93,4 @@ impl BundleReader {
             _ => Ok(opened),
         }
     }
-}
-
-/// Reads a whole range of a chunk's file, for who decodes frames.
-pub(super) fn read_range(chunk: &ChunkName, opened: &Opened, at: u64, target: &mut [u8]) -> Result<(), BundleError> {
-    let read: io::Result<()> = read_exact_at(opened.file.as_ref(), target, at);
-    read.map_err(|source| BundleError::Read { chunk: chunk.clone(), source })
 }

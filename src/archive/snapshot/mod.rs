@@ -11,6 +11,8 @@
 
 mod token;
 
+use std::ops::Range;
+
 use ring::digest::{Context, SHA256};
 
 use super::frame::Compression;
@@ -192,6 +194,17 @@ impl FrozenChunk {
 
     pub(super) fn is_readable(&self) -> bool {
         self.taken != Taken::Unreadable
+    }
+
+    /// Tells whether bytes of this range of its file are taken.
+    pub(super) fn takes(&self, range: &Range<u64>) -> bool {
+        match &self.taken {
+            Taken::Whole { content_len } => range.start < *content_len,
+            Taken::Frames { pieces, .. } => {
+                pieces.iter().any(|piece| piece.start < range.end && range.start < piece.start + u64::from(piece.len))
+            }
+            Taken::Unreadable => false,
+        }
     }
 
     fn hash_into(&self, context: &mut Context) {
