@@ -8,6 +8,9 @@ pub const TOKEN_HEADER: &str = "x-tracecapture-token";
 /// The audience of tokens that are made for the gateway alone, as long as nobody tells it another one.
 pub const AUDIENCE: &str = "tracecapture-gateway";
 
+/// The media type of a bundle: what has another one is none.
+pub const BUNDLE_MEDIA_TYPE: &str = "application/x-tar";
+
 /// The namespace of the installation, as long as nobody names another one.
 pub const INSTALLATION_NAMESPACE: &str = "tracecapture-system";
 

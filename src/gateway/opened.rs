@@ -23,7 +23,7 @@ use super::problem::Problem;
 use super::proxy;
 use super::records::revoked;
 use super::route::Resource;
-use crate::api::access::OPENED_PATH;
+use crate::api::access::{BUNDLE_MEDIA_TYPE, OPENED_PATH};
 use crate::api::link::{Link, Refused};
 use crate::installation::link_records::{Pin, Record};
 
@@ -180,7 +180,7 @@ fn selects(query: &str) -> bool {
 fn announced(pin: Option<&Pin>) -> Response<GatewayBody> {
     let mut response = Response::new(GatewayBody::empty());
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-tar"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(BUNDLE_MEDIA_TYPE));
     let is_fixed = pin.is_none_or(|pin| pin.snapshot.is_some());
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static(if is_fixed { "bytes" } else { "none" }));
     if let Some(Pin { snapshot, bytes }) = pin {

@@ -67,6 +67,9 @@ enum DownloadError {
     /// What was received is not what was captured.
     #[error("`{}` is damaged: {n_failed} of its chunks are not as they were vouched for", part.display())]
     Damaged { part: PathBuf, n_failed: u64 },
+    /// What was received is no bundle.
+    #[error("`{}` is no capture: it has no bundle's manifest", .0.display())]
+    NoBundle(PathBuf),
     /// What was captured is not all there where it is stored.
     #[error("`{}` is as the capture holds it, but {n_lost} of its chunks are damaged or unreadable there", file.display())]
     Incomplete { file: PathBuf, n_lost: u64 },
@@ -129,6 +132,13 @@ async fn download(args: &DownloadArgs, cluster: &Cluster, file: PathBuf, again: 
     part.sync()?;
     let (path, limits) = (part.path().to_owned(), args.limits.clone());
     let verdict = Shutdown::new().blocking(move || verify::verify_file(&path, &limits)).await?;
+    if !verdict.is_bundle {
+        let error = DownloadError::NoBundle(part.path().to_owned());
+        return Err(Failure::new(ExitCode::Integrity, error).with_details(verdict.details).with_hint(format!(
+            "look whether it is the gateway that answers at the address in the capture's status; \
+             `{again} --restart` downloads it anew"
+        )));
+    }
     let n_damaged = verdict.n_failed.saturating_sub(verdict.n_at_source);
     if n_damaged > 0 {
         let error = DownloadError::Damaged { part: part.path().to_owned(), n_failed: n_damaged };

@@ -70,6 +70,8 @@ pub(super) struct Verdict {
     pub(super) n_at_source: u64,
     /// What is wrong with the first of them, one line each.
     pub(super) details: Vec<String>,
+    /// Whether it has a bundle's manifest.
+    pub(super) is_bundle: bool,
     /// Whether there is nothing in it.
     pub(super) is_empty: bool,
     /// The sums, for people.
@@ -84,14 +86,14 @@ pub(super) fn verify_file(path: &Path, limits: &LimitArgs) -> Result<Verdict, Fa
     let mut verify = Verify::new(TextOrJson::Json);
     let errors = read_all_watched("verifying", &[path.to_owned()], limits, &mut verify);
     let _ = verify.settle(Promise::default());
-    let Verify { chunks, totals, .. } = verify;
+    let Verify { chunks, totals, is_bundle, .. } = verify;
     if let Some(failure) = failure(errors) {
         return Err(failure);
     }
     let failed = chunks.iter().filter(|chunk| chunk.failed).take(MAX_DETAILS);
     let details = failed.map(ToString::to_string).collect();
     let (n_failed, n_at_source, is_empty) = (totals.failed, totals.at_source, totals.is_empty());
-    Ok(Verdict { n_failed, n_at_source, details, is_empty, totals: totals.to_string() })
+    Ok(Verdict { n_failed, n_at_source, details, is_bundle, is_empty, totals: totals.to_string() })
 }
 
 /// Sorts events by chunk and keeps the score.

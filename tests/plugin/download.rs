@@ -68,7 +68,9 @@ fn a_part_is_continued_by_the_next_command() {
     let (site, body) = site();
     site.gateway.plan([Plan::Cut(700)]);
     let args = ["download", "checkout", "--retries", "0"];
-    site.check(&args, 6, &[], &["cut at byte 700", "tracecapture download checkout -n shop"]);
+    let told =
+        ["cut at byte 700", "tracecapture download checkout -n shop", "always cut at the same byte, add --restart"];
+    site.check(&args, 6, &[], &told);
     check_part(&site, 700);
     site.check(&["download", "checkout", "--service", "x"], 1, &[], &["begun by another download", "--restart"]);
     check_part(&site, 700);
@@ -135,6 +137,40 @@ fn damage_on_the_way_is_not_taken_for_damage_where_it_is_stored() {
     site.gateway.lock().body.clone_from(&body);
     site.check(&["download", "checkout"], 5, &[], &["is damaged: 1 of its chunks", "--restart"]);
     check_part(&site, body.len());
+}
+
+#[test]
+fn what_is_no_bundle_is_no_download() {
+    for (media_type, told) in [
+        (Some("application/json"), "answered with `application/json`, not with a capture"),
+        (Some("text/html; charset=utf-8"), "answered with `text/html`, not with a capture"),
+        (None, "answered with no media type, not with a capture"),
+    ] {
+        for bytes in [&b""[..], b"{\"status\":\"ok\"}"] {
+            let (site, body) = site();
+            site.gateway.plan([Plan::Stranger(media_type, bytes)]);
+            let told = [&*site.address, told, "--via apiserver"];
+            site.check(&["download", "checkout"], 1, &[], &told);
+            check_part(&site, 0);
+            site.gateway.plan([Plan::Stranger(media_type, bytes)]);
+            let told = ["the API server's proxy answered", "--gateway-namespace"];
+            site.check(&["download", "checkout", "--via", "apiserver"], 1, &[], &told);
+            site.check(&["download", "checkout"], 0, &["verified"], &[]);
+            check_whole(&site, &body);
+        }
+    }
+}
+
+#[test]
+fn a_tar_without_a_bundles_manifest_is_no_download() {
+    for bytes in [&b""[..], &[0; 1024], b"{\"status\":\"ok\"}"] {
+        let (site, body) = site();
+        site.gateway.plan([Plan::Stranger(Some("Application/X-Tar; v=1"), bytes)]);
+        site.check(&["download", "checkout"], 5, &[], &["is no capture", "--restart"]);
+        check_part(&site, bytes.len());
+        site.check(&["download", "checkout", "--restart"], 0, &["verified"], &[]);
+        check_whole(&site, &body);
+    }
 }
 
 #[test]

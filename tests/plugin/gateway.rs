@@ -29,6 +29,8 @@ pub(crate) enum Plan {
     Refuse(u16, &'static str),
     /// This status with this document instead of a bundle.
     Tell(u16, Value),
+    /// Success, with this media type, and these bytes instead of a bundle.
+    Stranger(Option<&'static str>, &'static [u8]),
 }
 
 /// A request as it arrived.
@@ -92,11 +94,18 @@ impl Gateway {
         if let Some(Plan::Tell(code, document)) = plan {
             return tell(code, &document);
         }
+        if let Some(Plan::Stranger(media_type, bytes)) = plan {
+            let response = Response::builder().header("content-length", bytes.len());
+            let response =
+                media_type.into_iter().fold(response, |response, told| response.header("content-type", told));
+            return response.body(body(Bytes::from_static(bytes), None)).unwrap();
+        }
         let total = state.body.len();
         let start = range.filter(|_| if_range.is_none_or(|tag| tag == state.etag));
         let start: Option<usize> = start.map(|range| range["bytes=".len()..range.len() - 1].parse().unwrap());
         let bytes = Bytes::from(state.body[start.unwrap_or(0)..].to_vec());
         let mut response = Response::builder().header("etag", &state.etag).header("content-length", bytes.len());
+        response = response.header("content-type", "application/x-tar");
         if let Some(start) = start {
             let range = format!("bytes {start}-{}/{total}", total - 1);
             response = response.status(206).header("content-range", range);

@@ -15,6 +15,7 @@ use super::conditions::{Conditions, Tags, Unsatisfiable};
 use super::downloads::{Key, Unmatched};
 use super::problem::Problem;
 use super::stream::{Download, Record, WebBody};
+use crate::api::access::BUNDLE_MEDIA_TYPE;
 use crate::archive::bundle::{Bundle, BundleError, BundleReader, Bundles};
 use crate::archive::snapshot::{Scope, Token};
 use crate::ids::CaptureId;
@@ -161,7 +162,7 @@ fn part(asked: &Asked, tag: &str, content_len: u64) -> Result<Option<Range<u64>>
 
 /// Sets the headers that every answer about a download has.
 fn describe(headers: &mut HeaderMap, asked: &Asked, bundle: &Bundle, tag: &str) {
-    put(headers, CONTENT_TYPE, "application/x-tar");
+    put(headers, CONTENT_TYPE, BUNDLE_MEDIA_TYPE);
     let name = file_name(asked.source.bundles.capture(), &asked.scope, bundle);
     put(headers, CONTENT_DISPOSITION, &format!("attachment; filename=\"{name}\""));
     if tag.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, RANGE};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use indicatif::ProgressBar;
@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio::time::{sleep, timeout};
 
 use super::part::Part;
+use crate::api::access::BUNDLE_MEDIA_TYPE;
 use crate::telemetry::chain;
 use crate::tools::cluster::door::{Door, IDLE_LIMIT};
 use crate::tools::cluster::refusal::{Advice, Refusal};
@@ -62,6 +63,8 @@ enum TransferError {
     Gone(String),
     #[error("the answer makes no sense: {0}")]
     Answer(&'static str),
+    #[error("{at} answered with {media_type}, not with a capture ({BUNDLE_MEDIA_TYPE})")]
+    Stranger { at: String, media_type: String },
 }
 
 impl From<Failure> for End {
@@ -104,8 +107,12 @@ impl Transfer<'_> {
     fn gave_up(&self, cause: String) -> Failure {
         let at = self.part.len();
         let code = if at > 0 { ExitCode::Partial } else { ExitCode::Failed };
-        let failure = Failure::new(code, TransferError::Cut { at, cause });
-        failure.with_hint(format!("`{}` goes on where it was cut", self.again))
+        let mut hint = format!("`{}` goes on where it was cut", self.again);
+        if at > 0 {
+            // What cannot be read where it is stored breaks every try of one snapshot, and is left out of the next.
+            hint.push_str("; if it is always cut at the same byte, add --restart to get what can be read");
+        }
+        Failure::new(code, TransferError::Cut { at, cause }).with_hint(hint)
     }
 
     /// Asks once, and receives as much as comes.
@@ -136,6 +143,7 @@ impl Transfer<'_> {
 
     /// Takes up an answer with everything.
     fn whole(&mut self, headers: &HeaderMap) -> Result<(), End> {
+        self.check_sender(headers)?;
         let etag = text(headers, &ETAG).filter(|tag| !tag.starts_with("W/"));
         if self.part.tag().is_some_and(|tag| etag != Some(tag)) {
             return Err(self.gone("the gateway has another one now").into());
@@ -144,6 +152,25 @@ impl Transfer<'_> {
         let total = total.ok_or_else(|| failed(TransferError::Answer("it has no length")))?;
         self.part.begin(etag.map(ToOwned::to_owned), total)?;
         Ok(())
+    }
+
+    /// Refuses what is no bundle: a proxy, a login page or another server may stand at the address and be content.
+    fn check_sender(&self, headers: &HeaderMap) -> Result<(), Failure> {
+        let media_type = text(headers, &CONTENT_TYPE).map(|value| value.split(';').next().unwrap_or(value).trim());
+        if media_type.is_some_and(|told| told.eq_ignore_ascii_case(BUNDLE_MEDIA_TYPE)) {
+            return Ok(());
+        }
+        let media_type = media_type.map_or_else(|| "no media type".to_owned(), |told| format!("`{told}`"));
+        let (at, hint) = match self.door.public() {
+            Some(url) => (
+                format!("`{url}`"),
+                "is the gateway at this address? look at what stands in front of it, or use --via apiserver",
+            ),
+            None => {
+                ("the API server's proxy".to_owned(), "look whether it is the gateway that --gateway-namespace names")
+            }
+        };
+        Err(Failure::new(ExitCode::Failed, TransferError::Stranger { at, media_type }).with_hint(hint))
     }
 
     /// Takes up an answer with what is missing.
