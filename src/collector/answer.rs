@@ -24,7 +24,6 @@ const MAX_MESSAGE_LEN: usize = 1024;
 
 /// Status codes of gRPC, as numbered in its `statuscodes.md`.
 mod code {
-    pub(super) const CANCELLED: i32 = 1;
     pub(super) const INVALID_ARGUMENT: i32 = 3;
     pub(super) const DEADLINE_EXCEEDED: i32 = 4;
     pub(super) const RESOURCE_EXHAUSTED: i32 = 8;
@@ -112,7 +111,6 @@ fn grpc_code(refusal: Refusal) -> i32 {
         Refusal::UnknownCompression | Refusal::NotFound | Refusal::WrongMethod => code::UNIMPLEMENTED,
         // Source: gRPC `compression.md`.
         Refusal::UnnamedCompression => code::INTERNAL,
-        Refusal::Incomplete => code::CANCELLED,
         Refusal::DeadlineExceeded => code::DEADLINE_EXCEEDED,
     }
 }
@@ -124,7 +122,6 @@ fn http_status(refusal: Refusal) -> StatusCode {
         Refusal::UnknownCompression | Refusal::UnknownMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Refusal::NotFound => StatusCode::NOT_FOUND,
         Refusal::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
-        Refusal::Incomplete => StatusCode::REQUEST_TIMEOUT,
         Refusal::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
     }
 }
@@ -163,7 +160,7 @@ mod tests {
     use super::*;
     use crate::otlp::answers::Status;
 
-    const ALL_REFUSALS: [(Refusal, i32, u16); 9] = [
+    const ALL_REFUSALS: [(Refusal, i32, u16); 8] = [
         (Refusal::BadData, 3, 400),
         (Refusal::TooLarge, 8, 413),
         (Refusal::UnknownCompression, 12, 415),
@@ -171,13 +168,13 @@ mod tests {
         (Refusal::UnknownMediaType, 3, 415),
         (Refusal::NotFound, 12, 404),
         (Refusal::WrongMethod, 12, 405),
-        (Refusal::Incomplete, 1, 408),
         (Refusal::DeadlineExceeded, 4, 504),
     ];
 
-    const ALL_RETRIES: [RetryReason; 5] = [
+    const ALL_RETRIES: [RetryReason; 6] = [
         RetryReason::Overloaded,
         RetryReason::Stopped,
+        RetryReason::Incomplete,
         RetryReason::NotStored(NotStored::VolumeFull),
         RetryReason::NotStored(NotStored::StorageFailed),
         RetryReason::NotStored(NotStored::Draining),

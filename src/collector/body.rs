@@ -32,7 +32,7 @@ pub(super) enum ReadError {
     /// It does not fit into memory now; retrying helps.
     #[error("cannot hold the body")]
     Overloaded(#[source] Overloaded),
-    /// The client stopped sending.
+    /// The client stopped sending; retrying helps.
     #[error("the body did not arrive in time")]
     Stalled,
     /// The connection broke or the framing is wrong.
@@ -45,7 +45,7 @@ impl From<ReadError> for Outcome {
         let refusal = match error {
             ReadError::Overloaded(_) => return Self::retry(RetryReason::Overloaded),
             ReadError::TooLarge { .. } => Refusal::TooLarge,
-            ReadError::Stalled => Refusal::Incomplete,
+            ReadError::Stalled => return Self::retry(RetryReason::Incomplete),
             ReadError::Broken(_) => Refusal::BadData,
         };
         Self::refused(refusal, error.to_string())

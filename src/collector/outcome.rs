@@ -39,6 +39,8 @@ pub enum RetryReason {
     Overloaded,
     /// The capture is stopped.
     Stopped,
+    /// The client stopped sending in the middle of the body; the next try may come through.
+    Incomplete,
     /// The lines could not be stored.
     NotStored(NotStored),
 }
@@ -60,8 +62,6 @@ pub enum Refusal {
     NotFound,
     /// The path is served with another method.
     WrongMethod,
-    /// The client stopped sending in the middle of the body.
-    Incomplete,
     /// The client's own deadline passed.
     DeadlineExceeded,
 }
@@ -92,8 +92,8 @@ impl RetryReason {
     /// Returns how long a client should stay away: as long as the cause can be expected to last.
     pub fn delay(self) -> Duration {
         Duration::from_secs(match self {
-            // The queue empties within milliseconds; a second spreads the clients.
-            Self::Overloaded | Self::NotStored(NotStored::Draining) => 1,
+            // The queue empties within milliseconds, and a client that stalled has waited; a second spreads the clients.
+            Self::Overloaded | Self::Incomplete | Self::NotStored(NotStored::Draining) => 1,
             Self::NotStored(NotStored::StorageFailed) => 5,
             // Retention needs a chunk's time to make room.
             Self::NotStored(NotStored::VolumeFull) => 30,
@@ -107,6 +107,7 @@ impl RetryReason {
         match self {
             Self::Overloaded => "too many bytes of requests in flight".to_owned(),
             Self::Stopped => "the capture is stopped and takes no spans".to_owned(),
+            Self::Incomplete => "the body did not arrive in time".to_owned(),
             Self::NotStored(not_stored) => not_stored.to_string(),
         }
     }
@@ -116,6 +117,7 @@ impl RetryReason {
         match self {
             Self::Overloaded => "Overloaded",
             Self::Stopped => "Stopped",
+            Self::Incomplete => "Incomplete",
             Self::NotStored(not_stored) => not_stored.reason(),
         }
     }
@@ -132,7 +134,6 @@ impl Refusal {
             Self::UnknownMediaType => "UnknownMediaType",
             Self::NotFound => "NotFound",
             Self::WrongMethod => "WrongMethod",
-            Self::Incomplete => "Incomplete",
             Self::DeadlineExceeded => "DeadlineExceeded",
         }
     }

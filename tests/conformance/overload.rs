@@ -105,6 +105,24 @@ async fn r08_r19_too_much_in_flight_is_asked_to_come_back() {
     drop(slow);
 }
 
+#[test]
+fn r17_a_body_that_stops_is_asked_to_come_back() {
+    let Some(target) = Target::under("{}") else { return };
+    let bodies = [("application/x-protobuf", samples::protobuf()), ("application/json", b"{}".to_vec())];
+    // Both first, so that the receiver's patience is waited for once.
+    let open = bodies.map(|(media_type, body)| {
+        let mut connection = Connection::open(target.http());
+        let head = format!("POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: {media_type}");
+        connection.send(format!("{head}\r\ncontent-length: {}\r\n\r\n", body.len() + 1).as_bytes());
+        connection.send(&body);
+        (media_type, connection)
+    });
+    for (media_type, mut connection) in open {
+        check_answer(&connection.answer(), media_type);
+        assert!(connection.closes(), "the rest of the body would be taken for a request");
+    }
+}
+
 /// Announces a body of the largest size, and sends most of it, then a byte at a time, until the sender is dropped.
 fn slow_client(address: &str) -> (Receiver<()>, Sender<()>) {
     let (mut connection, (has_sent, sent), (holder, released)) =
