@@ -155,8 +155,8 @@ fn a_filter_keeps_what_was_asked_for() {
         let path = files.write(&chunk_name(1).file_name(ChunkState::Sealed), &built(1, compression).sealed());
         let trace = format!("{:032x}", 2);
         let cat = |flags: &[&str], which: &[usize]| {
-            let code = if which.is_empty() { 3 } else { 0 };
-            check(&[&["cat", path.as_str()], flags].concat(), b"", code, &lines(which), "");
+            let (code, told) = if which.is_empty() { (3, "no span matches") } else { (0, "") };
+            check(&[&["cat", path.as_str()], flags].concat(), b"", code, &lines(which), told);
         };
         cat(&["--service", "shop"], &[0, 2]);
         cat(&["--service", "nobody"], &[]);
@@ -404,6 +404,15 @@ fn nothing_there_is_exit_three() {
             &run(&[command, "-"], SPAN.line().as_bytes()).1,
             "cannot find",
         );
+    }
+}
+
+#[test]
+fn nothing_to_show_is_said() {
+    let files = Files::new();
+    let path = files.write("blank.jsonl", b"");
+    for command in ["cat", "stats"] {
+        check(&[command, &path], b"", 3, "", "there are no spans");
     }
 }
 

@@ -2,13 +2,13 @@
 //!
 //! Files and pipes get the very bytes; a terminal gets them escaped, since the lines may be anybody's.
 
-use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::ops::ControlFlow;
 
 use super::args::{CatArgs, ScopeArgs};
 use super::escape::escape_json_lines_for_terminal;
 use super::exit::{ExitCode, Failure};
-use super::output::OutputError;
+use super::output::{Form, OutputError};
 use super::reading::{failure, read_all, warn};
 use crate::archive::index::FrameRef;
 use crate::archive::read::{Damage, Event, Visitor};
@@ -19,16 +19,17 @@ const BUFFER: usize = 64 * 1024;
 
 /// Writes the lines of the paths to stdout.
 ///
-/// Returns [`ExitCode::NotFound`] where the filter keeps nothing, and [`ExitCode::Integrity`] where bytes
-/// that were vouched for could not be written because they are damaged; all others were.
+/// Returns [`ExitCode::Integrity`] where bytes that were vouched for could not be written because they are
+/// damaged; all others were.
 ///
 /// # Errors
-/// A [`Failure`] where a path cannot be read, after the others were written, or stdout cannot be written.
+/// A [`Failure`] where a path cannot be read, after the others were written, where nothing is left to be written,
+/// or stdout cannot be written.
 pub fn run(args: &CatArgs) -> Result<ExitCode, Failure> {
     let CatArgs { paths, scope: ScopeArgs { since, until, service, trace_id }, limits } = args;
     let filter = LineFilter { since: *since, until: *until, service: service.clone(), trace_id: *trace_id };
     let stdout = io::stdout().lock();
-    let form = if stdout.is_terminal() { Form::Escaped } else { Form::Raw };
+    let (form, is_filtered) = (Form::of(&stdout), !filter.is_empty());
     let mut cat = Cat::new(filter, form, BufWriter::with_capacity(BUFFER, stdout));
     let errors = read_all(paths, limits, &mut cat);
     cat.flush();
@@ -48,7 +49,16 @@ pub fn run(args: &CatArgs) -> Result<ExitCode, Failure> {
         Some(failure) => Err(failure),
         None if is_damaged => Ok(ExitCode::Integrity),
         None if has_written => Ok(ExitCode::Done),
-        None => Ok(ExitCode::NotFound),
+        None => Err(nothing(is_filtered)),
+    }
+}
+
+/// Says that there is nothing to be written.
+fn nothing(is_filtered: bool) -> Failure {
+    if is_filtered {
+        Failure::new(ExitCode::NotFound, "no span matches").with_hint("widen --since, --until, --service or --trace-id")
+    } else {
+        Failure::new(ExitCode::NotFound, "there are no spans")
     }
 }
 
@@ -57,13 +67,6 @@ enum Output<W> {
     Open(W),
     ReaderGone,
     Failed(io::Error),
-}
-
-/// How lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Raw,
-    Escaped,
 }
 
 struct Cat<W> {
