@@ -18,6 +18,7 @@ use super::appender::{Appender, Place};
 use super::controls::Controls;
 use super::describe::{LastStored, Sources};
 use super::health::{Health, StorageHealth};
+use super::incarnation;
 use super::intake::Intake;
 use super::keeper::Keeper;
 use super::queue::{QueueSender, queue};
@@ -33,7 +34,6 @@ use crate::archive::committed::Committed;
 use crate::archive::fs::{Fs, Lock, LockError, is_full};
 use crate::archive::layout::{self, Step, Unfit};
 use crate::clock::Clock;
-use crate::ids::Incarnation;
 use crate::settings::{CollectorSettings, Duty, Identity};
 use crate::shutdown::Shutdown;
 use crate::telemetry::chain;
@@ -92,8 +92,8 @@ impl Storage {
         identity: Identity,
     ) -> Result<Self, OpenError> {
         let Identity { writer, duty } = identity;
-        let unfit = |source| Unfit { dir: data_dir.to_owned(), step: Step::Directories, source };
-        fs.create_dir_all(data_dir).map_err(unfit)?;
+        let unfit = |step| move |source| Unfit { dir: data_dir.to_owned(), step, source };
+        fs.create_dir_all(data_dir).map_err(unfit(Step::Directories))?;
         let is_new = layout::count_writers(&*fs, data_dir).is_ok_and(|n| n == 0);
         let lock = match Lock::acquire(&layout::lock_path(data_dir, &writer)) {
             Ok(lock) => Some(lock),
@@ -113,18 +113,19 @@ impl Storage {
             }
             prepared => prepared?,
         }
-        let (incarnation, device) = (incarnation()?, layout::device(&*fs, data_dir)?);
+        let incarnation = incarnation::unused(drawn()?, &*fs, data_dir, &writer).map_err(unfit(Step::Reach))?;
+        let device = layout::device(&*fs, data_dir)?;
         let data_dir: PathBuf = data_dir.to_owned();
         let place = Place { fs, data_dir, device, writer, incarnation, clock, committed: Committed::new() };
         Ok(Self { place, duty, health, is_new, lock })
     }
 }
 
-/// Draws the number that tells this life of the writer from all others.
-fn incarnation() -> Result<Incarnation, OpenError> {
+/// Draws a number.
+fn drawn() -> Result<u16, OpenError> {
     let mut bytes = [0; 2];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes).map_err(|_| OpenError::Random)?;
-    Ok(Incarnation(u16::from_be_bytes(bytes)))
+    Ok(u16::from_be_bytes(bytes))
 }
 
 /// The web address of a collector, opened but not yet served.

@@ -19,6 +19,7 @@ mod describe;
 mod grpc;
 mod health;
 mod http;
+mod incarnation;
 mod inflate;
 mod intake;
 mod keeper;
