@@ -11,6 +11,9 @@ use std::ops::Range;
 use super::trailer::Trailer;
 use crate::ids::Signal;
 
+/// The longest index or manifest that is read, in bytes; a chunk with a longer one is read without it.
+pub const MAX_TABLE: u64 = 256 << 20;
+
 /// The first bytes of an index; the digit is the version of the format.
 const MAGIC: [u8; 4] = *b"TCI1";
 

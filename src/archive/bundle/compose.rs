@@ -52,7 +52,7 @@ fn member(
     let Some(first) = frames.first() else { return Ok(()) };
     let name = chunk.member(&data_member(Signal::Traces, first.member, compression.ending()));
     let size = frames.iter().map(|frame| u64::from(frame.len)).sum();
-    layout.push_bytes(Arc::from(&ustar::header(&name, size, modified(chunk))?[..]));
+    layout.push_bytes(Arc::from(&ustar::header(&name, size, chunk.started_secs())?[..]));
     for frame in frames {
         layout.push_file(place, span(frame));
     }
@@ -67,11 +67,6 @@ pub(super) fn entry(name: &str, modified: u64, body: Arc<[u8]>, layout: &mut Lay
     layout.push_bytes(body);
     layout.push_zeros(ustar::padding(size) as u64);
     Ok(())
-}
-
-/// Returns the time that stands in the headers of a chunk's members: its start, in seconds since the Unix epoch.
-pub(super) fn modified(chunk: &ChunkName) -> u64 {
-    chunk.started().as_unix_nanos() / 1_000_000_000
 }
 
 fn span(piece: &Piece) -> Range<u64> {

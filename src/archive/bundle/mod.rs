@@ -205,7 +205,7 @@ impl Bundles {
         let manifest = manifest::of(&self.capture, &snapshot, &body);
         let mut layout = Layout::default();
         if matches!(snapshot.scope, Scope::Bundle(_)) {
-            let modified = snapshot.chunks.last().map_or(0, |chunk| compose::modified(&chunk.name));
+            let modified = snapshot.chunks.last().map_or(0, |chunk| chunk.name.started_secs());
             compose::entry(super::name::MANIFEST_MEMBER, modified, manifest.clone().into(), &mut layout)?;
         }
         layout.append(body.layout);

@@ -58,7 +58,7 @@ impl Bundles {
         };
         drop(cache);
         let mut layout = Layout::default();
-        let modified = snapshot.chunks.last().map_or(0, |chunk| compose::modified(&chunk.name));
+        let modified = snapshot.chunks.last().map_or(0, |chunk| chunk.name.started_secs());
         if !selection.member.is_empty() {
             let file = data_member(Signal::Traces, 1, Compression::Zstd.ending());
             compose::entry(&format!("trace-{trace_id}/{file}"), modified, Arc::clone(&selection.member), &mut layout)?;

@@ -20,6 +20,9 @@ use super::trailer::{Facts, MAGIC, MAX_PAYLOAD, Trailer, TrailerError};
 /// The longest run of lines in one frame, in bytes: what a reader must be ready to hold.
 pub const MAX_RAW: usize = 128 << 20;
 
+/// The longest frame, in bytes: lines that do not compress grow by less than 1 MiB, then comes the trailer.
+pub const MAX_FRAME: usize = MAX_RAW + (1 << 20) + MAX_PAYLOAD + 1024;
+
 /// The first bytes of the skippable frame that holds a trailer.
 const SKIPPABLE: [u8; 4] = 0x184D_2A5C_u32.to_le_bytes();
 

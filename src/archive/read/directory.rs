@@ -9,6 +9,7 @@ use super::tar::{Body, Until};
 use super::{Event, Origin, ReadError};
 use crate::archive::frame::Compression;
 use crate::archive::fs::{File, Fs, Kind, RealFs, named};
+use crate::archive::index::MAX_TABLE;
 use crate::archive::name::{CHUNKS_DIR, ChunkName, ChunkState, INDEX_MEMBER, MANIFEST_MEMBER};
 use crate::archive::ustar::{self, BLOCK_LEN};
 
@@ -17,9 +18,6 @@ const BUFFER: usize = 256 * 1024;
 
 /// The end of the names that Teleport gives its files of spans, which are JSON lines.
 const TELEPORT: &str = ".trace";
-
-/// The longest bundle manifest that is read from a folder.
-const MAX_MANIFEST: u64 = 64 << 20;
 
 /// What is worth reading in a directory.
 #[derive(Default)]
@@ -128,7 +126,7 @@ impl Session<'_> {
         self.source = path.display().to_string();
         let mut manifest = Vec::new();
         let input = open_listed(path)?;
-        input.take(MAX_MANIFEST).read_to_end(&mut manifest).map_err(|error| self.read_failed(error))?;
+        input.take(MAX_TABLE).read_to_end(&mut manifest).map_err(|error| self.read_failed(error))?;
         self.check_format(&manifest)?;
         self.tell(Event::BundleManifest(&manifest))
     }

@@ -5,12 +5,13 @@ use std::io::{self, Read};
 
 use super::members::FramesAt;
 use super::messages::begins_with_message;
-use super::session::{Ending, Flow, Session, chain};
+use super::session::{Ending, Flow, Session};
 use super::sniff::{Content, begins_with_header, is_tar, sniff};
 use super::tar::Until;
 use super::{Origin, ReadError};
 use crate::archive::frame::{self, Compression, MAX_RAW};
 use crate::archive::ustar::BLOCK;
+use crate::telemetry::chain;
 
 /// Bytes decompressed at a time, and the first stretch in which a frame is looked for.
 const STEP: usize = 256 * 1024;

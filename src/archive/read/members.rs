@@ -3,25 +3,20 @@
 use std::io::Read;
 use std::ops::Range;
 
-use super::session::{Flow, Session, chain};
+use super::session::{Flow, Session};
 use super::tar::Body;
 use super::{Event, Halt, ReadError};
-use crate::archive::frame::{self, Compression, FrameError, Located, MAX_RAW};
-use crate::archive::index::FrameRef;
+use crate::archive::frame::{self, Compression, FrameError, Located, MAX_FRAME, MAX_RAW};
+use crate::archive::index::{FrameRef, MAX_TABLE};
 use crate::archive::manifest::FORMAT;
 use crate::archive::name::{INDEX_MEMBER, MANIFEST_MEMBER};
 use crate::archive::trailer::{MAX_PAYLOAD, Trailer, TrailerError};
 use crate::archive::ustar::{self, BLOCK_LEN};
 use crate::ids::Signal;
+use crate::telemetry::chain;
 
 /// What is read of a member before its first frame is looked for; it doubles while none is found.
 const WINDOW: usize = 256 * 1024;
-
-/// The longest frame: lines that do not compress, their trailer, and what compression adds.
-const MAX_FRAME: usize = MAX_RAW + MAX_RAW / 128 + MAX_PAYLOAD + 1024;
-
-/// The longest index or manifest: that of the largest bundle has some ten megabytes.
-const MAX_SMALL: u64 = 64 << 20;
 
 /// Lines of a member without compression, whose trailer has to be the next member.
 pub(super) struct PendingLines {
@@ -211,7 +206,7 @@ impl Session<'_> {
     /// Reads a small member whole; `None` where it is too long, which is then noted.
     pub(super) fn small(&mut self, body: &mut Body<'_>, header_at: u64, what: &str) -> Flow<Option<Vec<u8>>> {
         let size = body.left;
-        if size > MAX_SMALL {
+        if size > MAX_TABLE {
             self.gap(header_at..header_at + BLOCK_LEN + size, format!("{what} claims {size} bytes"))?;
             return Ok(None);
         }

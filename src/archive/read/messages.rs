@@ -8,9 +8,10 @@
 use std::io::Read;
 
 use super::lines::Meter;
-use super::session::{Flow, Session, chain};
+use super::session::{Flow, Session};
 use crate::ids::Signal;
 use crate::otlp::{Encoding, Limits as LineLimits, Transcoder};
+use crate::telemetry::chain;
 
 /// Bytes of a length.
 const LENGTH: usize = 4;

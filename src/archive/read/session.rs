@@ -8,6 +8,7 @@ use super::{Damage, Event, Limits, Origin, ReadError, Visitor};
 use crate::archive::frame::{self, Compression};
 use crate::archive::index::FrameRef;
 use crate::archive::name::ChunkState;
+use crate::telemetry::chain;
 
 /// Output below which no ratio is held against it.
 const RATIO_GRACE: u64 = 256 << 20;
@@ -259,15 +260,4 @@ fn decode(compression: Compression, frame: &FrameRef, data: &[u8], lines: &mut V
     } else {
         Err(format!("a frame holds {n_lines} lines, its trailer says {}", frame.trailer.facts.lines))
     }
-}
-
-/// Returns an error and its causes as one text.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -6,16 +6,13 @@ use super::find::read_manifest;
 use super::{ScanError, scan};
 use crate::archive::frame::Compression;
 use crate::archive::fs::{File, read_exact_at};
-use crate::archive::index::{self, FrameRef};
+use crate::archive::index::{self, FrameRef, MAX_TABLE};
 use crate::archive::manifest::Manifest;
 use crate::archive::name::{INDEX_MEMBER, MANIFEST_MEMBER};
 use crate::archive::ustar::{self, BLOCK, BLOCK_LEN, Block, Parsed};
 
 /// Where the manifest is looked for: a thousand service names fit several times.
 const TAIL: u64 = 512 * 1024;
-
-/// The longest index that is believed.
-const MAX_INDEX: u64 = 256 << 20;
 
 /// Returns the frames of a sealed chunk: from its index where that is intact, else by a scan.
 ///
@@ -67,7 +64,7 @@ fn indexed(file: &dyn File, len: u64) -> Result<Option<Vec<FrameRef>>, ScanError
     let at = manifest.data_bytes;
     let Some((name, size)) = member_at(file, len, at)? else { return Ok(None) };
     let room = len.saturating_sub(at).saturating_sub(BLOCK_LEN);
-    if !is_member(&name, INDEX_MEMBER) || size > MAX_INDEX.min(room) {
+    if !is_member(&name, INDEX_MEMBER) || size > MAX_TABLE.min(room) {
         return Ok(None);
     }
     let mut body = vec![0; usize::try_from(size).unwrap_or(0)];

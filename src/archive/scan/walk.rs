@@ -7,20 +7,14 @@ use super::window::{WINDOW, Window};
 use super::{Gap, MemberRef, Newer, Scan, ScanError};
 use crate::archive::frame::{self, Compression, Located};
 use crate::archive::fs::File;
-use crate::archive::index::{self, FrameRef};
+use crate::archive::index::{self, FrameRef, MAX_TABLE};
 use crate::archive::name::data_member;
 use crate::archive::trailer::{MAX_PAYLOAD, Trailer, TrailerError};
 use crate::archive::ustar::{self, BLOCK, BLOCK_LEN, Parsed};
 use crate::ids::Signal;
 
-/// The longest frame: incompressible lines grow by less than 1 MiB, then the trailer.
-const MAX_FRAME: usize = frame::MAX_RAW + (1 << 20) + MAX_PAYLOAD;
-
 /// The most that is held in search of a frame; so at least 30 MiB are passed over per search.
 const MAX_WINDOW: usize = 160 << 20;
-
-/// The longest index or manifest that is read; longer ones are done without.
-const MAX_TABLE: u64 = 256 << 20;
 
 /// What is read at a time where only a checksum or zeros are looked for.
 const PIECE: usize = 1 << 20;
@@ -291,7 +285,7 @@ impl<'a> Walk<'a> {
                         return Ok(Found::Nothing(end.saturating_sub(at).max(1)));
                     }
                     if have >= MAX_WINDOW {
-                        return Ok(Found::Nothing((have - MAX_FRAME) as u64));
+                        return Ok(Found::Nothing((have - frame::MAX_FRAME) as u64));
                     }
                     want = (2 * have).clamp(WINDOW, MAX_WINDOW);
                 }
