@@ -73,7 +73,7 @@ async fn replay(args: &ReplayArgs, checkpoint: Checkpoint, file: Option<Checkpoi
     let pace = Pace::new(args.rate, args.speed.factor());
     let limits =
         BatchLimits { max_spans: args.max_batch_spans(), max_bytes: args.batch_bytes(), window: pace.window() };
-    let source = Source::new(args, limits, (checkpoint.shift(), checkpoint.position.clone()), sender);
+    let source = Source::new(args, limits, (checkpoint.shift(), checkpoint.done.clone()), sender);
     let mut delivery = Delivery { endpoint: client, pace, patience: args.give_up_after, checkpoint, file, tasks, stop };
     // Before anything is sent: where it cannot be written, the next replay would send it again.
     delivery.write().await?;

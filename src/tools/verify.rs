@@ -112,7 +112,7 @@ struct Verify {
 
 impl Visitor for Verify {
     fn event(&mut self, event: Event<'_>) -> ControlFlow<()> {
-        if let Event::Begin { name, origin } = event {
+        if let Event::Begin { name, origin, .. } = event {
             self.current = Some(ChunkCheck::new(name, origin));
             return ControlFlow::Continue(());
         }

@@ -15,5 +15,6 @@ mod support;
 mod endings;
 mod endpoint;
 mod foreign;
+mod grown;
 mod inputs;
 mod resume;

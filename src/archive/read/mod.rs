@@ -82,6 +82,8 @@ pub enum Event<'a> {
         name: &'a str,
         /// Where it was found.
         origin: Origin,
+        /// The file or folder that holds it.
+        file: &'a str,
     },
     /// An intact frame; its places count from the beginning of its chunk.
     Frame {

@@ -92,7 +92,8 @@ impl<'a> Session<'a> {
     pub(super) fn begin(&mut self, name: &str, origin: Origin, base: u64) -> Flow {
         let chunk = OpenChunk { name: name.to_owned(), origin, base, pending: None, has_manifest: false, gap: None };
         self.chunk = Some(chunk);
-        self.tell(Event::Begin { name, origin })
+        let file = self.source.clone();
+        self.tell(Event::Begin { name, origin, file: &file })
     }
 
     /// Ends the open chunk.

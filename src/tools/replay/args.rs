@@ -22,8 +22,10 @@ back-off, until --give-up-after. A batch that the endpoint refuses for good coun
 Spans that it refuses by partial success count as rejected. So read = sent + rejected + failed.
 
 Checkpoint: written after each batch, and only then. A replay that ended early goes on with the same command: no span \
-is lost, and at most the one batch that was in flight is sent twice. It keeps how far times are moved, so that all \
-spans are moved alike. A path that cannot be read ends such a replay there, and one that has grown is gone on with.
+is lost, and at most the one batch that was in flight is sent twice. It keeps how far each chunk and each file is sent: \
+after a replay that came to its end, the same command sends what any of them has gained since, and those that are new. \
+It also keeps how far times are moved, so that all spans are moved alike. A path that cannot be read ends such a replay \
+there, unless an earlier one came beyond it.
 
 Exit codes: 0 everything was sent; 1 failed; 2 usage; 3 not found, or no spans; 4 the endpoint asks for other \
 credentials; 5 something in the archives is damaged or no OTLP, all else was sent; 6 spans were rejected or failed, or a \

@@ -16,8 +16,8 @@ pub(super) struct Batch {
     pub(super) body: Bytes,
     /// How many spans it holds.
     pub(super) spans: u64,
-    /// How far the archives are read with it.
-    pub(super) upto: Position,
+    /// How far the archives are read with it: one place for each chunk that it holds spans of.
+    pub(super) upto: Vec<Position>,
     /// How much time of the capture has passed before it.
     pub(super) elapsed: Duration,
 }
@@ -41,13 +41,13 @@ pub(super) struct Batcher {
     body: Vec<u8>,
     spans: usize,
     elapsed: Duration,
-    upto: Position,
+    upto: Vec<Position>,
 }
 
 impl Batcher {
     pub(super) fn new(limits: BatchLimits) -> Self {
         let clock = CaptureClock::default();
-        Self { limits, clock, body: Vec::new(), spans: 0, elapsed: Duration::ZERO, upto: Position::default() }
+        Self { limits, clock, body: Vec::new(), spans: 0, elapsed: Duration::ZERO, upto: Vec::new() }
     }
 
     /// Adds the spans of a line from `from` on; `here` is the line. Full batches go to `emit`.
@@ -95,14 +95,19 @@ impl Batcher {
 
     fn take(&mut self, line: &LineSpans, spans: std::ops::Range<usize>, here: &Position) {
         self.spans += spans.len();
-        self.upto = Position { span: spans.end as u64, ..here.clone() };
+        let mut upto = here.clone();
+        upto.place.span = spans.end as u64;
+        match self.upto.last_mut() {
+            Some(last) if (last.archive, &last.chunk) == (upto.archive, &upto.chunk) => *last = upto,
+            _ => self.upto.push(upto),
+        }
         line.append(spans, &mut self.body);
     }
 
     fn flush(&mut self) -> Batch {
         let body = Bytes::from(std::mem::take(&mut self.body));
         let spans = std::mem::take(&mut self.spans) as u64;
-        Batch { body, spans, upto: self.upto.clone(), elapsed: self.elapsed }
+        Batch { body, spans, upto: std::mem::take(&mut self.upto), elapsed: self.elapsed }
     }
 }
 
@@ -110,6 +115,7 @@ impl Batcher {
 mod tests {
     use super::*;
     use crate::otlp::export::Shift;
+    use crate::tools::replay::position::Place;
 
     /// A line of spans that start at these seconds.
     fn line(starts: &[u64]) -> LineSpans {
@@ -125,11 +131,15 @@ mod tests {
         LineSpans::read(text.as_bytes(), Shift::default()).unwrap()
     }
 
+    fn at(chunk: &str, line: u64) -> Position {
+        Position { chunk: chunk.to_owned(), place: Place { line, ..Place::default() }, ..Position::default() }
+    }
+
     /// Returns each batch as spans, line and span up to which it goes, and seconds passed.
     fn batches(limits: BatchLimits, lines: &[&[u64]]) -> Vec<(u64, u64, u64, u64)> {
         let (mut batcher, mut found) = (Batcher::new(limits), Vec::new());
         for (number, starts) in (1..).zip(lines) {
-            let here = Position { line: number, ..Position::default() };
+            let here = at("a", number);
             let flow = batcher.push(&line(starts), (0, &here), &mut |batch| {
                 found.push(batch);
                 ControlFlow::Continue(())
@@ -137,7 +147,8 @@ mod tests {
             assert!(flow.is_continue());
         }
         found.extend(batcher.finish());
-        found.iter().map(|b| (b.spans, b.upto.line, b.upto.span, b.elapsed.as_secs())).collect()
+        let last = |batch: &Batch| batch.upto.last().unwrap().place;
+        found.iter().map(|b| (b.spans, last(b).line, last(b).span, b.elapsed.as_secs())).collect()
     }
 
     const LIMITS: BatchLimits = BatchLimits { max_spans: 3, max_bytes: 1 << 20, window: None };
@@ -147,6 +158,25 @@ mod tests {
         let found = batches(LIMITS, &[&[1, 2], &[3, 4, 5, 6, 7], &[], &[8]]);
         assert_eq!(found, [(3, 2, 1, 0), (3, 2, 4, 3), (2, 4, 1, 6)]);
         assert_eq!(batches(LIMITS, &[&[]]), []);
+    }
+
+    #[test]
+    fn a_batch_knows_how_far_each_of_its_chunks_is_done() {
+        let mut batcher = Batcher::new(BatchLimits { max_spans: 4, ..LIMITS });
+        let mut found = Vec::new();
+        for (chunk, number, starts) in [("a", 1, [1]), ("a", 2, [2]), ("b", 1, [3]), ("b", 2, [4]), ("b", 3, [5])] {
+            let flow = batcher.push(&line(&starts), (0, &at(chunk, number)), &mut |batch| {
+                found.push(batch);
+                ControlFlow::Continue(())
+            });
+            assert!(flow.is_continue());
+        }
+        found.extend(batcher.finish());
+        let upto: Vec<Vec<_>> = found
+            .iter()
+            .map(|batch| batch.upto.iter().map(|upto| (upto.chunk.as_str(), upto.place.line)).collect())
+            .collect();
+        assert_eq!(upto, [vec![("a", 2), ("b", 2)], vec![("b", 3)]]);
     }
 
     #[test]

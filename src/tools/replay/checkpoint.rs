@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::args::ReplayArgs;
-use super::position::Position;
+use super::position::Done;
 use crate::archive::fs::{Fs as _, RealFs, named};
 use crate::otlp::export::Shift;
 use crate::tools::exit::{ExitCode, Failure};
 
-/// The version of the file; another one is not read.
-const FORMAT: u32 = 1;
+/// The version of the file; another one is not read. The first one knew a single place in all that is read.
+const FORMAT: u32 = 2;
 
-/// The longest file that is read: paths are its largest part.
-const MAX_BYTES: u64 = 16 << 20;
+/// The longest file that is read: a chunk or file takes about a hundred bytes.
+const MAX_BYTES: u64 = 64 << 20;
 
 /// Spans by what became of them; `read` is the sum of the others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,10 +40,16 @@ pub(super) struct Checkpoint {
     to: String,
     /// Decided once, so that all spans are moved alike. Nanoseconds as text: JSON numbers end at 2^53.
     shift_nanos: String,
-    /// The last span whose outcome is known; `None` before the first.
-    pub(super) position: Option<Position>,
-    /// What became of the spans up to there.
+    /// The spans whose outcome is known.
+    pub(super) done: Done,
+    /// What became of them.
     pub(super) tally: Tally,
+}
+
+/// What every version of the file has.
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
 }
 
 /// Why a checkpoint cannot be used.
@@ -98,7 +104,7 @@ impl Checkpoint {
             paths: args.paths.clone(),
             to: args.to.to_string(),
             shift_nanos: shift.0.to_string(),
-            position: None,
+            done: Done::default(),
             tally: Tally::default(),
         }
     }
@@ -145,17 +151,17 @@ impl CheckpointFile {
         let mut text = Vec::new();
         io::Read::read_to_end(&mut input, &mut text).map_err(failed)?;
         let malformed = |source| CheckpointError::Malformed { path: self.path.clone(), source };
-        let checkpoint: Checkpoint = serde_json::from_slice(&text).map_err(malformed)?;
-        match checkpoint.format {
-            FORMAT => Ok(Some(checkpoint)),
-            format => Err(CheckpointError::Format { path: self.path.clone(), format }),
+        // The version first: nothing else of another one can be relied on.
+        match serde_json::from_slice(&text).map_err(malformed)? {
+            Version { format: FORMAT } => serde_json::from_slice(&text).map(Some).map_err(malformed),
+            Version { format } => Err(CheckpointError::Format { path: self.path.clone(), format }),
         }
     }
 
     /// Replaces it: after a crash the old one or the new one is there, whole.
     pub(super) fn write(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
         let failed = |source| CheckpointError::Write { path: self.path.clone(), source };
-        let text = serde_json::to_vec_pretty(checkpoint).map_err(|error| failed(error.into()))?;
+        let text = serde_json::to_vec(checkpoint).map_err(|error| failed(error.into()))?;
         self.replace(&text).map_err(failed)
     }
 

@@ -163,7 +163,9 @@ impl<E: Endpoint> Delivery<E> {
             }
             Outcome::Failed => tally.failed += batch.spans,
         }
-        self.checkpoint.position = Some(batch.upto.clone());
+        for position in &batch.upto {
+            self.checkpoint.done.note(position);
+        }
         self.write().await
     }
 

@@ -1,17 +1,19 @@
-//! How far archives are read, and finding that place again.
+//! How far archives are read, and finding those places again.
+//!
+//! Every chunk and every file has a place of its own. Chunks of several writers grow at a time, a chunk of
+//! a writer whose clock is behind sorts before chunks that are done, and a bundle under an old name holds more than
+//! its predecessor: whatever is there beyond the places that are known is still to be sent.
+
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use crate::archive::name::ChunkName;
+use crate::archive::read::Origin;
 
-/// A place in what is read: everything up to it is done.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Position {
-    /// Which of the paths, from 0.
-    pub(super) archive: usize,
-    /// The chunk's stem, or the name of another program's file.
-    pub(super) chunk: String,
-    /// How many intact frames of it were begun; 0 where it has none.
+/// A place in a chunk or file: everything up to it is done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// How many intact frames were begun; 0 where it has none.
     pub(super) frame: u64,
     /// How many lines of the frame, or of the file without frames, were begun.
     pub(super) line: u64,
@@ -19,20 +21,60 @@ pub(super) struct Position {
     pub(super) span: u64,
 }
 
+/// A place in what is read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Position {
+    /// Which of the paths, from 0.
+    pub(super) archive: usize,
+    /// What tells the chunk or file from the others of the path, see [`Cursor::begin`].
+    pub(super) chunk: String,
+    /// How far it is done.
+    #[serde(flatten)]
+    pub(super) place: Place,
+}
+
+/// How far each chunk and file is done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Done {
+    /// The last span whose outcome is known; `None` before the first.
+    last: Option<Position>,
+    /// By path and chunk. Those that are sealed are kept, too: recovery may add to them, and order tells nothing.
+    chunks: BTreeMap<usize, BTreeMap<String, Place>>,
+}
+
+impl Done {
+    /// Notes that a chunk or file is done up to here.
+    pub(super) fn note(&mut self, position: &Position) {
+        let Position { archive, chunk, place } = position;
+        self.chunks.entry(*archive).or_default().insert(chunk.clone(), *place);
+        self.last = Some(position.clone());
+    }
+
+    /// Returns the place that was come to last.
+    pub(super) fn last(&self) -> Option<&Position> {
+        self.last.as_ref()
+    }
+
+    fn place(&self, archive: usize, chunk: &str) -> Place {
+        self.chunks.get(&archive).and_then(|chunks| chunks.get(chunk)).copied().unwrap_or_default()
+    }
+}
+
 /// Counts what is read and tells what of it is still to be sent.
 #[derive(Debug)]
 pub(super) struct Cursor {
     at: Position,
-    /// Where to go on; `None` once it was found, or where there is none.
-    seeking: Option<Position>,
-    is_in_chunk: bool,
-    /// The chunk to go on in, where it is gone and the next one was taken.
-    pub(super) gone: Option<String>,
+    /// What was done when the replay began.
+    known: Done,
+    /// How far that was in the chunk or file that is read.
+    done: Place,
+    /// What has begun in the path that is read, and how often.
+    begun: HashMap<String, u32>,
 }
 
 impl Cursor {
-    pub(super) fn new(resume: Option<Position>) -> Self {
-        Self { at: Position::default(), seeking: resume, is_in_chunk: false, gone: None }
+    pub(super) fn new(known: Done) -> Self {
+        Self { at: Position::default(), known, done: Place::default(), begun: HashMap::new() }
     }
 
     /// Returns the place that was come to.
@@ -40,120 +82,147 @@ impl Cursor {
         &self.at
     }
 
-    /// Begins a path; `false` where all of it is done.
-    pub(super) fn archive(&mut self, index: usize) -> bool {
+    /// Begins a path.
+    pub(super) fn archive(&mut self, index: usize) {
         self.at = Position { archive: index, ..Position::default() };
-        self.seeking.as_ref().is_none_or(|to| index >= to.archive)
+        self.begun.clear();
     }
 
-    /// Tells whether the place to go on at was not found in the path that ends.
-    pub(super) fn is_lost(&self) -> bool {
-        self.seeking.as_ref().is_some_and(|to| to.archive <= self.at.archive)
+    /// Tells whether an earlier replay came beyond the path that is read.
+    pub(super) fn is_behind(&self) -> bool {
+        self.known.last().is_some_and(|last| last.archive > self.at.archive)
+    }
+
+    /// Returns the chunk that was sent of last where the path, now read to its end, does not hold it any more.
+    pub(super) fn gone(&self) -> Option<&str> {
+        let last = self.known.last().filter(|last| last.archive == self.at.archive)?;
+        (!self.begun.contains_key(&last.chunk)).then_some(&last.chunk)
     }
 
     /// Begins a chunk or file.
-    pub(super) fn begin(&mut self, chunk: &str) {
-        self.at = Position { archive: self.at.archive, chunk: chunk.to_owned(), ..Position::default() };
-        let Some(to) = &self.seeking else { return };
-        self.is_in_chunk = to.chunk == chunk;
-        // Chunks come oldest first, so a younger one tells that retention took the one that was begun.
-        let names = (chunk.parse::<ChunkName>(), to.chunk.parse::<ChunkName>());
-        if matches!(names, (Ok(this), Ok(wanted)) if this > wanted) {
-            self.gone = self.seeking.take().map(|to| to.chunk);
+    ///
+    /// A chunk that is a file or folder of its own goes by its stem, whatever its state has become; any other one by
+    /// the file that holds it, too, because bundles of different filters hold different parts of a chunk.
+    pub(super) fn begin(&mut self, name: &str, origin: Origin, file: &str) {
+        let mut chunk = match origin {
+            Origin::File(_) | Origin::Extracted => name.to_owned(),
+            Origin::Loose | Origin::Bundle | Origin::Member | Origin::Foreign if name == file => name.to_owned(),
+            Origin::Loose | Origin::Bundle | Origin::Member | Origin::Foreign => format!("{file}/{name}"),
+        };
+        let n_begun = self.begun.entry(chunk.clone()).or_default();
+        *n_begun += 1;
+        if *n_begun > 1 {
+            // Its lines are counted anew, and nothing lies beneath a file that could have this name.
+            chunk = format!("{chunk}/#{n_begun}");
+            self.begun.insert(chunk.clone(), 1);
         }
+        self.done = self.known.place(self.at.archive, &chunk);
+        self.at = Position { archive: self.at.archive, chunk, place: Place::default() };
     }
 
-    /// Ends a chunk or file: what is not found in it by now is behind it.
-    pub(super) fn end(&mut self) {
-        if std::mem::take(&mut self.is_in_chunk) {
-            self.seeking = None;
-        }
+    /// Tells whether the chunk or file, now read to its end, holds less than is done of it.
+    pub(super) fn is_short(&self) -> bool {
+        let (here, done) = (self.at.place, self.done);
+        (here.frame, here.line) < (done.frame, done.line)
     }
 
     /// Tells whether the frame that comes next has lines to be sent.
     pub(super) fn wants_next_frame(&self) -> bool {
-        self.seeking.as_ref().is_none_or(|to| self.is_in_chunk && self.at.frame + 1 >= to.frame)
+        self.at.place.frame + 1 >= self.done.frame
     }
 
     /// Begins a frame.
     pub(super) fn frame(&mut self) {
-        (self.at.frame, self.at.line, self.at.span) = (self.at.frame + 1, 0, 0);
+        self.at.place = Place { frame: self.at.place.frame + 1, ..Place::default() };
     }
 
     /// Begins a line; returns how many of its spans are done, `None` where all are.
     pub(super) fn line(&mut self) -> Option<usize> {
-        (self.at.line, self.at.span) = (self.at.line + 1, 0);
-        let Some(to) = &self.seeking else { return Some(0) };
-        if !self.is_in_chunk || (self.at.frame, self.at.line) < (to.frame, to.line) {
-            return None;
+        let Place { frame, line, .. } = self.at.place;
+        self.at.place = Place { frame, line: line + 1, span: 0 };
+        let (here, done) = ((frame, line + 1), (self.done.frame, self.done.line));
+        match here.cmp(&done) {
+            std::cmp::Ordering::Less => None,
+            std::cmp::Ordering::Equal => Some(usize::try_from(self.done.span).unwrap_or(usize::MAX)),
+            std::cmp::Ordering::Greater => Some(0),
         }
-        let is_there = (self.at.frame, self.at.line) == (to.frame, to.line);
-        let done = if is_there { usize::try_from(to.span).unwrap_or(usize::MAX) } else { 0 };
-        self.seeking = None;
-        Some(done)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::name::ChunkState;
 
-    const CHUNK: &str = "20261121T100000.000Z_local_7f3a_000001";
-
-    fn at(chunk: &str, frame: u64, line: u64, span: u64) -> Position {
-        Position { archive: 1, chunk: chunk.to_owned(), frame, line, span }
+    /// Chunks that an earlier replay came to, in the order in which it did.
+    fn known(places: &[(&str, u64, u64, u64)]) -> Done {
+        let mut done = Done::default();
+        for &(chunk, frame, line, span) in places {
+            done.note(&Position { archive: 1, chunk: chunk.to_owned(), place: Place { frame, line, span } });
+        }
+        done
     }
 
-    /// Walks two chunks of two frames of two lines; returns which lines are sent, and from which span.
-    fn walk(cursor: &mut Cursor, chunks: [&str; 2]) -> Vec<String> {
+    /// Walks chunks of two frames of two lines; returns which lines are sent, and from which span.
+    fn walk(cursor: &mut Cursor, chunks: &[(&str, Origin, &str)]) -> Vec<String> {
         let mut sent = Vec::new();
-        for chunk in chunks {
-            cursor.begin(chunk);
+        for &(name, origin, file) in chunks {
+            cursor.begin(name, origin, file);
             for frame in 1..=2 {
                 let wanted = cursor.wants_next_frame();
                 cursor.frame();
                 for line in (1..=2).filter(|_| wanted) {
-                    sent.extend(cursor.line().map(|span| format!("{chunk} {frame} {line} {span}")));
+                    sent.extend(cursor.line().map(|span| format!("{file}:{name} {frame} {line} {span}")));
                 }
             }
-            cursor.end();
         }
         sent
     }
 
+    const SEALED: Origin = Origin::File(ChunkState::Sealed);
+
     #[test]
-    fn it_goes_on_behind_the_last_span_that_was_sent() {
-        let check = |resume, first: &str, n| {
-            let mut cursor = Cursor::new(resume);
-            assert!(cursor.archive(1));
-            let sent = walk(&mut cursor, ["a", "b"]);
-            assert_eq!((sent.first().map_or("", String::as_str), sent.len()), (first, n));
-            assert!(!cursor.is_lost());
+    fn every_chunk_goes_on_behind_its_last_span_that_was_sent() {
+        let check = |places: &[(&str, u64, u64, u64)], first: &str, n| {
+            let mut cursor = Cursor::new(known(places));
+            cursor.archive(1);
+            let sent = walk(&mut cursor, &[("a", SEALED, "d"), ("b", SEALED, "d")]);
+            assert_eq!((sent.first().map_or("", String::as_str), sent.len()), (first, n), "{places:?}");
+            assert_eq!(cursor.gone(), None);
         };
-        check(None, "a 1 1 0", 8);
-        check(Some(at("a", 1, 1, 3)), "a 1 1 3", 8);
-        check(Some(at("a", 1, 2, 1)), "a 1 2 1", 7);
-        check(Some(at("a", 2, 2, 9)), "a 2 2 9", 5);
-        check(Some(at("b", 1, 1, 0)), "b 1 1 0", 4);
-        check(Some(at("a", 9, 1, 0)), "b 1 1 0", 4);
+        check(&[], "d:a 1 1 0", 8);
+        check(&[("a", 1, 1, 3)], "d:a 1 1 3", 8);
+        check(&[("a", 1, 2, 1)], "d:a 1 2 1", 7);
+        check(&[("a", 2, 2, 9)], "d:a 2 2 9", 5);
+        check(&[("a", 9, 1, 0)], "d:b 1 1 0", 4);
+        check(&[("b", 1, 1, 0)], "d:a 1 1 0", 8);
+        check(&[("a", 2, 2, 1), ("b", 2, 2, 1)], "d:a 2 2 1", 2);
+        check(&[("a", 1, 2, 1), ("b", 2, 2, 1)], "d:a 1 2 1", 4);
     }
 
     #[test]
-    fn earlier_paths_are_not_read_and_a_place_that_is_nowhere_is_told() {
-        let mut cursor = Cursor::new(Some(at("c", 1, 1, 1)));
-        assert!(!cursor.archive(0) && cursor.archive(1));
-        assert_eq!(walk(&mut cursor, ["a", "b"]), [""; 0]);
-        assert!(cursor.is_lost());
-    }
-
-    #[test]
-    fn behind_a_chunk_that_retention_took_it_goes_on_with_the_next() {
-        let names: Vec<ChunkName> = ["000001", "000002", "000003"]
-            .map(|n| CHUNK.replace("000001", n).parse().expect("the name of a chunk"))
-            .into();
-        let mut cursor = Cursor::new(Some(at(&names[1].to_string(), 2, 2, 1)));
+    fn parts_of_a_chunk_in_several_files_are_told_apart() {
+        let mut cursor = Cursor::new(known(&[("x.tar/a", 2, 2, 1), ("x.tar/a/#2", 1, 1, 1), ("f", 2, 2, 1)]));
         cursor.archive(1);
-        let sent = walk(&mut cursor, [&names[0].to_string(), &names[2].to_string()]);
-        assert_eq!((sent.len(), cursor.gone), (4, Some(names[1].to_string())));
+        let chunks = [
+            ("a", Origin::Bundle, "x.tar"),
+            ("a", Origin::Bundle, "x.tar"),
+            ("a", Origin::Bundle, "y.tar"),
+            ("f", Origin::Foreign, "f"),
+        ];
+        let sent = walk(&mut cursor, &chunks);
+        assert_eq!(sent.len(), 1 + 4 + 4 + 1, "{sent:?}");
+        assert_eq!((sent[0].as_str(), sent[1].as_str()), ("x.tar:a 2 2 1", "x.tar:a 1 1 1"));
+    }
+
+    #[test]
+    fn paths_are_counted_apart_and_a_chunk_that_is_gone_is_told() {
+        let mut cursor = Cursor::new(known(&[("a", 2, 2, 1), ("c", 1, 1, 1)]));
+        cursor.archive(0);
+        assert!(cursor.is_behind());
+        assert_eq!((walk(&mut cursor, &[("a", SEALED, "d")]).len(), cursor.gone()), (4, None));
+        cursor.archive(1);
+        assert!(!cursor.is_behind());
+        assert_eq!((walk(&mut cursor, &[("a", SEALED, "d")]).len(), cursor.gone()), (1, Some("c")));
     }
 }

@@ -32,17 +32,13 @@ pub(super) fn finish(
 ) -> Result<ExitCode, Failure> {
     let tally = checkpoint.tally;
     let Tally { read: n_read, sent, rejected, failed } = tally;
-    let Read { errors, n_faults, has_lost_position } = read;
-    let complete = matches!(ended, Ended::Drained) && !has_lost_position;
+    let Read { errors, n_faults } = read;
+    let complete = matches!(ended, Ended::Drained);
     match args.output {
         TextOrJson::Text => {
             write_stdout(&format!("read {n_read} spans: sent {sent}, rejected {rejected}, failed {failed}\n"))?;
         }
         TextOrJson::Json => write_json(&Totals { tally, faults: n_faults, complete })?,
-    }
-    if has_lost_position {
-        let what = "the place of the checkpoint is in none of the paths, so nothing more was sent";
-        return Err(Failure::new(ExitCode::Failed, what).with_hint("remove the checkpoint to begin anew"));
     }
     let (code, what) = match ended {
         Ended::Drained => return drained(tally, n_faults, failure(errors)),

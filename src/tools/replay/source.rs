@@ -7,7 +7,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::args::ReplayArgs;
 use super::batch::{Batch, BatchLimits, Batcher};
-use super::position::{Cursor, Position};
+use super::position::{Cursor, Done};
 use crate::archive::index::FrameRef;
 use crate::archive::read::{Damage, Event, ReadError, Visitor};
 use crate::otlp::export::{LineSpans, Shift};
@@ -25,8 +25,6 @@ pub(super) struct Read {
     pub(super) errors: Vec<ReadError>,
     /// Damaged stretches and unreadable lines, which were left out.
     pub(super) n_faults: u64,
-    /// Whether the place to go on at was nowhere; nothing was sent then.
-    pub(super) has_lost_position: bool,
 }
 
 /// What is to be read, and where it goes.
@@ -40,23 +38,23 @@ pub(super) struct Source {
     file: String,
     n_faults: u64,
     is_stopped: bool,
-    /// Whether a path that cannot be read ends the reading: a checkpoint behind it would lose it.
+    /// Whether a path that cannot be read ends the reading, so that the next replay goes on in order.
     keeps_place: bool,
 }
 
 impl Source {
-    /// Makes a source that moves times by `shift` and begins behind `position`.
+    /// Makes a source that moves times by `shift` and leaves out what is `done`.
     pub(super) fn new(
         args: &ReplayArgs,
         limits: BatchLimits,
-        (shift, position): (Shift, Option<Position>),
+        (shift, done): (Shift, Done),
         sender: Sender<Batch>,
     ) -> Self {
         Self {
             paths: args.paths.clone(),
             limits: args.limits.clone(),
             batcher: Batcher::new(limits),
-            cursor: Cursor::new(position),
+            cursor: Cursor::new(done),
             shift,
             sender,
             file: String::new(),
@@ -68,16 +66,19 @@ impl Source {
 
     /// Reads everything; blocks while batches wait, and ends early where nobody takes them any more.
     pub(super) fn read(mut self) -> Read {
-        let (mut errors, mut has_lost_position) = (Vec::new(), false);
+        let mut errors = Vec::new();
         let (paths, limits) = (std::mem::take(&mut self.paths), self.limits.clone());
         for (index, path) in paths.iter().enumerate() {
-            if !self.cursor.archive(index) {
-                continue;
-            }
-            errors.extend(read_all_watched("replaying", std::slice::from_ref(path), &limits, &mut self));
-            has_lost_position = self.cursor.is_lost();
-            if self.is_stopped || has_lost_position || (self.keeps_place && !errors.is_empty()) {
+            self.cursor.archive(index);
+            let failed = read_all_watched("replaying", std::slice::from_ref(path), &limits, &mut self);
+            let is_read = failed.is_empty();
+            errors.extend(failed);
+            // A path that an earlier replay has sent holds nothing up: it may well be gone by now.
+            if self.is_stopped || (self.keeps_place && !is_read && !self.cursor.is_behind()) {
                 break;
+            }
+            if let Some(gone) = self.cursor.gone().filter(|_| is_read) {
+                warn(&format!("the chunk `{gone}` of the checkpoint is gone, what was not sent of it is lost"));
             }
         }
         if let Some(batch) = self.batcher.finish() {
@@ -87,7 +88,7 @@ impl Source {
         if self.n_faults > TOLD_FAULTS {
             warn(&format!("{} faults in all; `tracecapture verify` tells those of our own archives", self.n_faults));
         }
-        Read { errors, n_faults: self.n_faults, has_lost_position }
+        Read { errors, n_faults: self.n_faults }
     }
 
     fn lines(&mut self, lines: &[u8]) -> ControlFlow<()> {
@@ -99,8 +100,8 @@ impl Source {
             match LineSpans::read(line, self.shift) {
                 Ok(spans) => self.spans(&spans, from)?,
                 Err(error) => {
-                    let number = self.cursor.here().line;
-                    let place = match self.cursor.here().frame {
+                    let number = self.cursor.here().place.line;
+                    let place = match self.cursor.here().place.frame {
                         0 => format!("line {number}"),
                         frame => format!("frame {frame}, line {number}"),
                     };
@@ -137,12 +138,9 @@ impl Visitor for Source {
 
     fn event(&mut self, event: Event<'_>) -> ControlFlow<()> {
         match event {
-            Event::Begin { name, .. } => {
+            Event::Begin { name, origin, file } => {
                 name.clone_into(&mut self.file);
-                self.cursor.begin(name);
-                if let Some(gone) = self.cursor.gone.take() {
-                    warn(&format!("the chunk `{gone}` of the checkpoint is gone, what was not sent of it is lost"));
-                }
+                self.cursor.begin(name, origin, file);
             }
             Event::Frame { lines, .. } => {
                 self.cursor.frame();
@@ -153,9 +151,10 @@ impl Visitor for Source {
                 self.fault(&format!("bytes {} to {} are left out: {what}", span.start, span.end));
             }
             Event::End { complete } => {
-                self.cursor.end();
                 if !complete {
                     self.fault("it is cut short, what follows is missing");
+                } else if self.cursor.is_short() {
+                    self.fault("it holds less than was sent of it: if it was replaced, what it holds now is not sent");
                 }
             }
             // The unfinished tail of a chunk that is being written was promised to nobody.

@@ -11,7 +11,7 @@ use super::*;
 use crate::otlp::export::Shift;
 use crate::tools::replay::args::ReplayArgs;
 use crate::tools::replay::checkpoint::Tally;
-use crate::tools::replay::position::Position;
+use crate::tools::replay::position::{Place, Position};
 
 /// Gives one answer after the other, then only takes; notes what came when.
 #[derive(Default)]
@@ -44,8 +44,14 @@ fn retry(after: Option<u64>) -> Answer {
 }
 
 fn batch(number: u8) -> Batch {
-    let upto = Position { line: u64::from(number), ..Position::default() };
-    Batch { body: Bytes::from(vec![number]), spans: 10, upto, elapsed: Duration::from_secs(u64::from(number)) }
+    let place = Place { line: u64::from(number), ..Place::default() };
+    let upto = Position { place, ..Position::default() };
+    Batch {
+        body: Bytes::from(vec![number]),
+        spans: 10,
+        upto: vec![upto],
+        elapsed: Duration::from_secs(u64::from(number)),
+    }
 }
 
 #[derive(Debug, clap::Parser)]
@@ -152,7 +158,7 @@ async fn the_checkpoint_is_what_has_an_outcome_whatever_is_in_flight() {
     assert!(cut.is_err() && delivery.endpoint.seen.len() == 2);
     let known = CheckpointFile::new(path).read().unwrap().unwrap();
     assert_eq!(known.tally, Tally { read: 10, sent: 9, rejected: 1, failed: 0 });
-    assert_eq!((known.position.as_ref().unwrap().line, known.shift()), (1, Shift(7)));
+    assert_eq!((known.done.last().unwrap().place.line, known.shift()), (1, Shift(7)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,7 +171,7 @@ async fn who_ends_it_waits_for_the_batch_in_flight_but_not_for_ever() {
     };
     let (ended, ()) = tokio::join!(run(&mut delivery, 2), stopping);
     assert_eq!((ended, begun.elapsed()), (Ended::Interrupted, Duration::from_secs(10) + GRACE));
-    assert_eq!(delivery.checkpoint.position, None);
+    assert_eq!(delivery.checkpoint.done.last(), None);
 }
 
 #[test]
