@@ -191,15 +191,15 @@ fn tell(n_told: &mut u32, text: &str) {
 
 /// Returns how long to wait after so many failures before the last one.
 ///
-/// What the endpoint asks for is never shortened. Else the wait doubles, and is between half and all
-/// of that, so that many who failed together do not come back together.
+/// Our own wait doubles, and is between half and all of that, so that many who failed together do not come
+/// back together. What the endpoint asks for is never shortened, and shortens nothing: proxies ask for no wait at
+/// all, with a zero or a date that has passed, and answer so at once each time.
 fn back_off(n_failures: u32, asked: Option<Duration>, random: u16) -> Duration {
     let share = f64::from(random) / f64::from(u16::MAX);
-    if let Some(asked) = asked {
-        return asked.saturating_add(asked.min(LONGEST_WAIT).mul_f64(share / 10.0));
-    }
     let whole = FIRST_WAIT.saturating_mul(1 << n_failures.min(16)).min(LONGEST_WAIT);
-    whole.mul_f64(0.5 + share / 2.0)
+    let asked = asked.unwrap_or_default();
+    let asked = asked.saturating_add(asked.min(LONGEST_WAIT).mul_f64(share / 10.0));
+    asked.max(whole.mul_f64(0.5 + share / 2.0))
 }
 
 fn random() -> u16 {

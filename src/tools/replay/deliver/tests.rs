@@ -134,6 +134,14 @@ async fn patience_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_endpoint_that_asks_for_no_wait_is_not_hammered() {
+    let what = "the endpoint did not take a batch in time: busy".to_owned();
+    let answers = (0..200).map(|_| Some(retry(Some(0)))).collect();
+    let seen = check(answers, Ended::GaveUp(what), (0, 0, 0)).await;
+    assert!(seen.len() < 30, "{} attempts", seen.len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_endpoint_that_takes_nothing_ends_it() {
     let unusable = Answer::Unusable { code: ExitCode::Denied, what: "no".to_owned() };
     let ended = Ended::Refused { code: ExitCode::Denied, what: "no".to_owned() };
@@ -180,5 +188,6 @@ fn waits_double_and_are_spread_and_an_endpoint_is_never_asked_too_early() {
     assert_eq!([0, 1, 2, 5, 6, 60].map(least), [250, 500, 1_000, 8_000, 15_000, 15_000]);
     assert_eq!(back_off(0, None, u16::MAX), FIRST_WAIT);
     let asked = Duration::from_mins(1);
+    assert_eq!(back_off(5, Some(Duration::from_secs(1)), 0), Duration::from_secs(8));
     assert_eq!((back_off(3, Some(asked), 0), back_off(3, Some(asked), u16::MAX)), (asked, Duration::from_secs(63)));
 }
