@@ -69,12 +69,38 @@ fn nobody_there_is_a_timeout() {
     }
 }
 
-#[test]
-fn damage_is_told_and_all_else_is_sent() {
+/// The archive, with one of its spans damaged.
+fn damaged() -> Vec<u8> {
     let mut damaged = archive();
     let frame = damaged.windows(4).position(|bytes| bytes == [0x28, 0xb5, 0x2f, 0xfd]).unwrap();
     damaged[frame + 20] ^= 0xff;
-    check(&[], &damaged, &[], (5, "3 spans: sent 3, rejected 0, failed 0", "are left out"));
+    damaged
+}
+
+#[test]
+fn damage_is_told_and_all_else_is_sent() {
+    check(&[], &damaged(), &[], (5, "3 spans: sent 3, rejected 0, failed 0", "are left out"));
+}
+
+#[test]
+fn damage_does_not_hide_what_the_endpoint_refused() {
+    let refused = || Said::Status(400, None);
+    let none = (1, "3 spans: sent 0, rejected 0, failed 3", "are left out");
+    check(&[refused(), refused()], &damaged(), &[], none);
+    check(&[refused()], &damaged(), &[], (6, "3 spans: sent 1, rejected 0, failed 2", "are left out"));
+    let partial = Said::Taken(b"\x0a\x08\x08\x01\x12\x04late");
+    check(&[partial], &damaged(), &[], (6, "3 spans: sent 2, rejected 1, failed 0", "are left out"));
+}
+
+#[test]
+fn neither_does_damage_hide_a_path_that_could_not_be_read() {
+    let files = TempDir::new().unwrap();
+    let path = files.path().join("a.tar");
+    std::fs::write(&path, damaged()).unwrap();
+    let endpoint = Endpoint::start(&[]);
+    let done = output(&["replay", path.to_str().unwrap(), "nowhere.tar", "--to", endpoint.url()]);
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.code() == Some(6) && said.contains("cannot find `nowhere.tar`"), "{said}");
 }
 
 #[test]

@@ -27,9 +27,9 @@ after a replay that came to its end, the same command sends what any of them has
 It also keeps how far times are moved, so that all spans are moved alike. A path that cannot be read ends such a replay \
 there, unless an earlier one came beyond it.
 
-Exit codes: 0 everything was sent; 1 failed; 2 usage; 3 not found, or no spans; 4 the endpoint asks for other \
-credentials; 5 something in the archives is damaged or no OTLP, all else was sent; 6 spans were rejected or failed, or a \
-path could not be read, all else was sent; 8 the endpoint did not take a batch within --give-up-after; 130 interrupted.";
+Exit codes: 0 everything was sent; 1 failed, or spans were read and none was taken; 2 usage; 3 not found, or no spans; 4 \
+the endpoint asks for other credentials; 5 something in the archives is damaged or no OTLP, all else was sent; 6 spans \
+were rejected or failed, or a path could not be read, all else was sent, but for what is damaged; 8 the endpoint did not take a batch within --give-up-after; 130 interrupted.";
 
 /// Spans of a request, as SDKs send them.
 const BATCH_SPANS: u64 = 512;

@@ -53,29 +53,24 @@ pub(super) fn finish(
     Err(Failure::new(code, what).with_hint(how_to_go_on(args)))
 }
 
-/// Everything that could be read has an outcome.
+/// Everything that could be read has an outcome; the worst one decides.
 fn drained(tally: Tally, n_faults: u64, unread: Option<Failure>) -> Result<ExitCode, Failure> {
     let Tally { read, sent, rejected, failed } = tally;
-    match unread {
-        Some(failure) if n_faults > 0 => {
-            failure.print("tracecapture");
-            return Ok(ExitCode::Integrity);
-        }
-        Some(failure) if read > 0 => return Err(failure.with_code(ExitCode::Partial)),
-        Some(failure) => return Err(failure),
-        None => {}
-    }
-    Ok(if n_faults > 0 {
+    let code = if read > 0 && sent == 0 {
+        ExitCode::Failed
+    } else if rejected + failed > 0 || (unread.is_some() && read > 0) {
+        ExitCode::Partial
+    } else if n_faults > 0 {
         ExitCode::Integrity
     } else if read == 0 {
-        return Err(Failure::new(ExitCode::NotFound, "there are no spans"));
-    } else if sent == 0 {
-        ExitCode::Failed
-    } else if rejected + failed > 0 {
-        ExitCode::Partial
+        return Err(unread.unwrap_or_else(|| Failure::new(ExitCode::NotFound, "there are no spans")));
     } else {
         ExitCode::Done
-    })
+    };
+    match unread {
+        Some(failure) => Err(failure.with_code(code)),
+        None => Ok(code),
+    }
 }
 
 fn how_to_go_on(args: &ReplayArgs) -> String {
