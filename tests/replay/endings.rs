@@ -57,6 +57,15 @@ fn an_endpoint_that_takes_nothing_ends_it_at_once() {
 }
 
 #[test]
+fn a_page_is_no_acknowledgement() {
+    let none = "0 spans: sent 0, rejected 0, failed 0";
+    let page = Said::Page("text/html; charset=utf-8", b"<!doctype html><title>Sign in</title>");
+    assert_eq!(check(&[page], &archive(), &[], (1, none, "answered 200 OK with `text/html`")), 1);
+    let empty = Said::Page("text/html", b"");
+    assert_eq!(check(&[empty], &archive(), &[], (0, "4 spans: sent 4, rejected 0, failed 0", "")), 2);
+}
+
+#[test]
 fn nobody_there_is_a_timeout() {
     let files = TempDir::new().unwrap();
     let path = files.path().join("a.tar");

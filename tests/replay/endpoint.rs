@@ -18,6 +18,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub(crate) enum Said {
     /// 200 with this body, which is protobuf.
     Taken(&'static [u8]),
+    /// 200 with this media type and body: something that is no OTLP endpoint.
+    Page(&'static str, &'static [u8]),
     /// This status, with `Retry-After` where it is given.
     Status(u16, Option<u64>),
     /// Nothing, for ever.
@@ -62,7 +64,7 @@ impl Endpoint {
                     while let Some((head, request)) = read(&mut reader) {
                         let said = answers.lock().unwrap().pop().unwrap_or(Said::Taken(b""));
                         let status = match said {
-                            Said::Taken(_) => 200,
+                            Said::Taken(_) | Said::Page(..) => 200,
                             Said::Status(status, _) => status,
                             Said::Nothing => 0,
                         };
@@ -113,6 +115,7 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<(String, ExportTraceService
 fn answer(mut stream: &TcpStream, said: &Said) {
     let (status, more, body): (u16, String, &[u8]) = match said {
         Said::Taken(body) => (200, "content-type: application/x-protobuf\r\n".to_owned(), body),
+        Said::Page(media_type, body) => (200, format!("content-type: {media_type}\r\n"), body),
         Said::Status(status, after) => {
             (*status, after.map(|seconds| format!("retry-after: {seconds}\r\n")).unwrap_or_default(), b"")
         }

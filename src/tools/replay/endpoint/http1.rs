@@ -39,17 +39,29 @@ pub(super) fn request(target: &Target, headers: &HeaderMap, body: Bytes) -> Resu
 pub(super) fn answer(response: &Response) -> Answer {
     let what = format!("the endpoint answered {}{}", response.status, said(response));
     match response.status.as_u16() {
-        200..=299 => {
-            let is_protobuf = media_type(response) == PROTOBUF;
-            let partial = is_protobuf.then(|| read_partial(&response.body)).flatten();
-            let (rejected, message) = partial.unwrap_or_default();
-            Answer::Accepted { rejected, message: shown(&message) }
-        }
+        200..=299 => success(response),
         429 | 502..=504 => Answer::Retry { after: retry_after(response, SystemClock::new().now()), what },
         401 | 403 | 407 => Answer::Unusable { code: ExitCode::Denied, what },
         300..=399 | 404 | 405 | 415 => Answer::Unusable { code: ExitCode::Failed, what },
         _ => Answer::Refused { what },
     }
+}
+
+/// Reads an answer that says that all is well.
+///
+/// Login pages and pages of applications say so, too, to whatever is sent to them.
+/// An endpoint that sends nothing back, or does not say what, is believed.
+fn success(response: &Response) -> Answer {
+    let media_type = media_type(response);
+    let is_otlp = media_type.is_empty() || media_type.contains("protobuf") || media_type.ends_with("json");
+    if !is_otlp && !response.body.trim_ascii().is_empty() {
+        let (status, said) = (response.status, said(response));
+        let what = format!("the endpoint answered {status} with `{media_type}`, as none of OTLP does{said}");
+        return Answer::Unusable { code: ExitCode::Failed, what };
+    }
+    let partial = (media_type == PROTOBUF).then(|| read_partial(&response.body)).flatten();
+    let (rejected, message) = partial.unwrap_or_default();
+    Answer::Accepted { rejected, message: shown(&message) }
 }
 
 /// Returns the message of an answer, behind a colon; errors are a `Status` where the endpoint keeps to OTLP.
@@ -121,6 +133,30 @@ mod tests {
         check("Sat, 21 Nov 2026 10:00:30 GMT", Some(30));
         check("Sat, 21 Nov 2026 09:00:00 GMT", Some(0));
         check("soon", None);
+    }
+
+    #[test]
+    fn success_is_believed_only_of_what_may_speak_otlp() {
+        let taken = Answer::Accepted { rejected: 0, message: String::new() };
+        let page = |media_type: &str, body| answer(&response(200, &[("content-type", media_type)], body));
+        for (media_type, body) in [
+            ("application/json; charset=utf-8", b"{}".as_slice()),
+            ("application/protobuf", b""),
+            ("application/vnd.google.protobuf", b"\x0a\0"),
+            ("text/html", b""),
+            ("text/plain", b"\r\n"),
+        ] {
+            assert_eq!(page(media_type, body), taken, "{media_type}");
+        }
+        assert_eq!(answer(&response(202, &[], b"ok")), taken);
+        for (media_type, body) in [("text/html; charset=utf-8", b"<html>".as_slice()), ("TEXT/plain", b"OK")] {
+            let answer = page(media_type, body);
+            let is_told = |what: &str| what.starts_with("the endpoint answered 200 OK with `text/");
+            assert!(
+                matches!(&answer, Answer::Unusable { code: ExitCode::Failed, what } if is_told(what)),
+                "{media_type} {answer:?}"
+            );
+        }
     }
 
     #[test]
