@@ -130,7 +130,7 @@ fn dispatch(command: Command, program: &'static str) -> Result<ExitCode, Failure
         Command::Run(args) => run::run(&args),
         Command::Collector(args) => collector::run(&args),
         Command::Operator(args) => operator::run(&args),
-        Command::Replay(args) => replay::run(&args),
+        Command::Replay(args) => replay::run(&args, program),
         Command::Gateway(args) => gateway::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Verify(args) => verify::run(&args),

@@ -4,6 +4,7 @@
 //! and only when its outcome is known is it counted and the checkpoint written. So whatever ends the
 //! process, a checkpoint loses no span and doubles at most the one batch that was in flight.
 
+mod again;
 pub mod args;
 mod batch;
 mod capture_clock;
@@ -37,13 +38,13 @@ use source::{Read, Source};
 /// Batches that are read ahead: enough that reading and sending overlap, little memory.
 const WAITING_BATCHES: usize = 4;
 
-/// Replays the paths.
+/// Replays the paths; `program` is what the user types before `replay`.
 ///
 /// Returns what `--help` says of exit codes; the totals are on stdout then.
 ///
 /// # Errors
 /// A [`Failure`] where it did not begin, or ended before everything had an outcome.
-pub fn run(args: &ReplayArgs) -> Result<ExitCode, Failure> {
+pub fn run(args: &ReplayArgs, program: &str) -> Result<ExitCode, Failure> {
     args.check()?;
     let file = args.checkpoint.clone().map(CheckpointFile::new);
     let known = file.as_ref().map(CheckpointFile::read).transpose()?.flatten();
@@ -54,7 +55,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, Failure> {
         }
         None => Checkpoint::new(args, shift_of(args)?),
     };
-    block_on(replay(args, checkpoint, file))
+    block_on(replay((args, program), checkpoint, file))
 }
 
 fn shift_of(args: &ReplayArgs) -> Result<Shift, Failure> {
@@ -65,7 +66,11 @@ fn shift_of(args: &ReplayArgs) -> Result<Shift, Failure> {
     }
 }
 
-async fn replay(args: &ReplayArgs, checkpoint: Checkpoint, file: Option<CheckpointFile>) -> Result<ExitCode, Failure> {
+async fn replay(
+    (args, program): (&ReplayArgs, &str),
+    checkpoint: Checkpoint,
+    file: Option<CheckpointFile>,
+) -> Result<ExitCode, Failure> {
     let mut signals = Stop::listen()?;
     let (tasks, stop) = (Shutdown::new(), CancellationToken::new());
     let client = Client::new(&args.to, args.protocol(), args.headers(), tasks.clone())?;
@@ -103,5 +108,5 @@ async fn replay(args: &ReplayArgs, checkpoint: Checkpoint, file: Option<Checkpoi
         (None, Ended::Drained) => reading.await,
         (None, _) => Read::default(),
     };
-    report::finish(args, &delivery.checkpoint, &ended, read)
+    report::finish((args, program), &delivery.checkpoint, &ended, read)
 }

@@ -109,6 +109,19 @@ fn interrupted_it_waits_for_the_answer_and_tells_how_to_go_on() {
 }
 
 #[test]
+fn the_plugins_user_is_told_the_plugins_command() {
+    let site = Site::new(&[Said::Status(503, Some(60))]);
+    let plugin = site.path("kubectl-tracecapture");
+    let command = site.command();
+    std::os::unix::fs::symlink(command.get_program(), &plugin).unwrap();
+    let done = Command::new(&plugin).args(command.get_args()).args(["--give-up-after", "2s"]).output().unwrap();
+    let stderr = String::from_utf8(done.stderr).unwrap();
+    let go_on = format!("go on with `kubectl tracecapture replay {} ", site.path("a.tar").display());
+    assert_eq!(done.status.code(), Some(8), "{stderr}");
+    assert!(stderr.contains(&go_on) && stderr.contains(" --give-up-after 2s "), "{stderr}");
+}
+
+#[test]
 fn what_is_done_is_not_sent_again_and_a_checkpoint_is_of_one_replay() {
     let site = Site::new(&[]);
     assert_eq!(site.command().output().unwrap().status.code(), Some(0));

@@ -7,8 +7,11 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::tools::escape::escape_for_terminal;
 
-/// Units of time that are typed and told, in seconds, largest first.
-const UNITS: [(char, u64); 5] = [('w', 604_800), ('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
+/// Units of time that are typed and told, in seconds, largest first; milliseconds are typed only.
+const UNITS: [(&str, u64); 5] = [("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+
+/// What is said to who types no duration.
+const NO_DURATION: &str = "write a duration such as `7d`, `1h30m` or `90s`; w, d, h, m, s and ms are known";
 
 /// Units of bytes, as drives and the defaults of captures count them.
 const BYTES: [(&str, u64); 4] = [("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
@@ -43,30 +46,44 @@ pub fn ago(then: Timestamp, now: Timestamp) -> String {
     format!("{} ago", duration(now.saturating_since(then)))
 }
 
-/// Reads a duration such as `7d`, `1h30m` or `3600`, in seconds.
+/// Reads a duration: numbers with units such as `7d`, `1h30m` or `250ms`, or seconds alone such as `3600`.
 ///
 /// # Errors
 /// What to write instead.
+pub fn parse_duration(text: &str) -> Result<Duration, &'static str> {
+    if text.is_empty() {
+        return Err(NO_DURATION);
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().map(Duration::from_secs).map_err(|_| NO_DURATION);
+    }
+    let (mut rest, mut total) = (text, Duration::ZERO);
+    while !rest.is_empty() {
+        let (number, behind) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).ok_or(NO_DURATION)?);
+        let (unit, next) = behind.split_at(behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len()));
+        let number: u64 = number.parse().map_err(|_| NO_DURATION)?;
+        let part = if unit == "ms" {
+            Duration::from_millis(number)
+        } else {
+            let &(_, seconds) = UNITS.iter().find(|&&(name, _)| name == unit).ok_or(NO_DURATION)?;
+            Duration::from_secs(number.checked_mul(seconds).ok_or(NO_DURATION)?)
+        };
+        total = total.checked_add(part).ok_or(NO_DURATION)?;
+        rest = next;
+    }
+    Ok(total)
+}
+
+/// Reads a duration as [`parse_duration`] does, in seconds.
+///
+/// # Errors
+/// What to write instead; parts of a second are nothing to the fields that hold seconds.
 pub fn parse_seconds(text: &str) -> Result<i64, &'static str> {
-    const WRONG: &str = "write a duration such as `7d`, `1h30m` or `90s`; w, d, h, m and s are known";
-    if let Ok(seconds) = text.parse::<u32>() {
-        return Ok(i64::from(seconds));
+    let duration = parse_duration(text)?;
+    if duration.subsec_nanos() > 0 {
+        return Err("write whole seconds");
     }
-    let (mut total, mut digits) = (0_u64, String::new());
-    for c in text.chars() {
-        if c.is_ascii_digit() {
-            digits.push(c);
-            continue;
-        }
-        let unit = UNITS.iter().find(|&&(name, _)| name == c).map(|&(_, unit)| unit).ok_or(WRONG)?;
-        let number: u64 = digits.parse().map_err(|_| WRONG)?;
-        total = number.checked_mul(unit).and_then(|seconds| seconds.checked_add(total)).ok_or(WRONG)?;
-        digits.clear();
-    }
-    if !digits.is_empty() || text.is_empty() {
-        return Err(WRONG);
-    }
-    i64::try_from(total).map_err(|_| WRONG)
+    i64::try_from(duration.as_secs()).map_err(|_| NO_DURATION)
 }
 
 /// Returns rows as columns, each as wide as its widest cell, with every cell escaped.
@@ -109,9 +126,16 @@ mod tests {
         for (text, seconds) in [("7d", 604_800), ("1h30m", 5_400), ("90", 90), ("2w1s", 1_209_601)] {
             assert_eq!(parse_seconds(text), Ok(seconds), "{text}");
         }
-        for text in ["", "d", "1", "7x", "1h30", "-1s", "99999999999999999999d"].into_iter().filter(|t| *t != "1") {
-            assert!(parse_seconds(text).is_err(), "{text}");
+        let millis = |text| parse_duration(text).map(|duration| duration.as_millis()).ok();
+        for (text, expected) in [("250ms", 250), ("1s1ms", 1_001), ("1w", 604_800_000), ("2", 2_000), ("0s", 0)] {
+            assert_eq!(millis(text), Some(expected), "{text}");
         }
+        for text in
+            ["", "d", "7x", "1h30", "-1s", "+1", "1 h", "1\u{b5}s", "99999999999999999999d", "99999999999999999w"]
+        {
+            assert_eq!((millis(text), parse_seconds(text).ok()), (None, None), "{text}");
+        }
+        assert_eq!((parse_seconds("2000ms"), parse_seconds("1500ms").ok()), (Ok(2), None));
         for (seconds, text) in [(0, "0s"), (59, "59s"), (3_600, "1h"), (3_661, "1h1m"), (700_000, "8d2h")] {
             assert_eq!(duration(Duration::from_secs(seconds)), text);
         }

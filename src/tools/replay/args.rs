@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::endpoint::Target;
 use crate::otlp::export::Shift;
 use crate::tools::args::{LimitArgs, TextOrJson};
+use crate::tools::cluster::text::parse_duration;
 use crate::tools::exit::{ExitCode, Failure};
 use crate::units::ByteSize;
 
@@ -32,10 +33,13 @@ the endpoint asks for other credentials; 5 something in the archives is damaged 
 were rejected or failed, or a path could not be read, all else was sent, but for what is damaged; 8 the endpoint did not take a batch within --give-up-after; 130 interrupted.";
 
 /// Spans of a request, as SDKs send them.
-const BATCH_SPANS: u64 = 512;
+pub(super) const BATCH_SPANS: u64 = 512;
 
 /// Bytes of a request: half of what servers of gRPC take unless they are told otherwise.
-const BATCH_BYTES: ByteSize = ByteSize(2 << 20);
+pub(super) const BATCH_BYTES: ByteSize = ByteSize(2 << 20);
+
+/// How long a batch is tried: the `5m` of the flag.
+pub(super) const GIVE_UP_AFTER: Duration = Duration::from_mins(5);
 
 /// The flags of `replay`.
 #[derive(Debug, Clone, Args)]
@@ -72,7 +76,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "SIZE", default_value_t = BATCH_BYTES)]
     pub batch_bytes: ByteSize,
     /// How long to go on trying to send a batch, such as `30s` or `10m`.
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_some_duration)]
     pub give_up_after: Duration,
     /// Form of the totals.
     #[arg(short, long, value_enum, default_value_t = TextOrJson::Text, value_name = "FORMAT")]
@@ -165,46 +169,6 @@ impl ReplayArgs {
     pub(super) fn batch_bytes(&self) -> usize {
         usize::try_from(self.batch_bytes.0).unwrap_or(usize::MAX)
     }
-
-    /// Returns the command that goes on, without the values of headers: they may be secrets.
-    pub(super) fn command(&self) -> String {
-        let mut words: Vec<String> = vec!["tracecapture".into(), "replay".into()];
-        words.extend(self.paths.iter().map(|path| quoted(&path.display().to_string())));
-        let mut flag = |name: &str, value: String| words.extend([name.to_owned(), quoted(&value)]);
-        flag("--to", self.to.to_string());
-        if let Some(protocol) = self.protocol {
-            flag("--protocol", if protocol == Protocol::Grpc { "grpc" } else { "http" }.to_owned());
-        }
-        if let Some(rate) = self.rate {
-            flag("--rate", rate.to_string());
-        }
-        if let Speed::Times(factor) = self.speed {
-            flag("--speed", format!("{factor}x"));
-        }
-        if self.batch_spans != BATCH_SPANS {
-            flag("--batch-spans", self.batch_spans.to_string());
-        }
-        if self.batch_bytes != BATCH_BYTES {
-            flag("--batch-bytes", self.batch_bytes.to_string());
-        }
-        for (name, _) in &self.header {
-            flag("--header", format!("{name}=…"));
-        }
-        if let Some(checkpoint) = &self.checkpoint {
-            flag("--checkpoint", checkpoint.display().to_string());
-        }
-        words.join(" ")
-    }
-}
-
-/// Quotes a word for a shell where it needs it.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 fn parse_speed(text: &str) -> Result<Speed, &'static str> {
@@ -220,7 +184,7 @@ fn parse_speed(text: &str) -> Result<Speed, &'static str> {
 
 fn parse_shift(text: &str) -> Result<ShiftTime, &'static str> {
     let wrong = "write `now`, `none`, or a duration with its sign such as `+1h30m` or `-7d`";
-    let nanos = |text| parse_duration(text).ok().and_then(|duration| i128::try_from(duration.as_nanos()).ok());
+    let nanos = |text| parse_some_duration(text).ok().and_then(|duration| i128::try_from(duration.as_nanos()).ok());
     match text {
         "none" => Ok(ShiftTime::None),
         "now" => Ok(ShiftTime::Now),
@@ -232,29 +196,10 @@ fn parse_shift(text: &str) -> Result<ShiftTime, &'static str> {
     }
 }
 
-/// Reads numbers with units, such as `1h30m`, `90s` or `250ms`.
-fn parse_duration(text: &str) -> Result<Duration, &'static str> {
-    let wrong = "write numbers with units, such as `1h30m`, `90s` or `7d`";
-    let (mut rest, mut sum) = (text, Duration::ZERO);
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or(wrong)?;
-        let (number, behind) = rest.split_at(digits);
-        let unit_len = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
-        let (unit, next) = behind.split_at(unit_len);
-        let millis: u64 = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return Err(wrong),
-        };
-        let number: u64 = number.parse().map_err(|_| wrong)?;
-        let part = number.checked_mul(millis).map(Duration::from_millis).ok_or(wrong)?;
-        sum = sum.checked_add(part).ok_or(wrong)?;
-        rest = next;
-    }
-    if sum.is_zero() { Err(wrong) } else { Ok(sum) }
+/// Reads a duration that is not nothing.
+fn parse_some_duration(text: &str) -> Result<Duration, &'static str> {
+    parse_duration(text)
+        .and_then(|duration| if duration.is_zero() { Err("write more than zero") } else { Ok(duration) })
 }
 
 fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), &'static str> {
@@ -295,10 +240,11 @@ mod tests {
     #[test]
     fn durations_speeds_and_shifts_are_read() {
         let shift = |text| typed(&["http://h", "--shift-time", text]).map(|args| args.shift_time).ok();
-        assert_eq!(shift("-1h30m"), Some(ShiftTime::By(Shift(-5_400_000_000_000))));
-        assert_eq!(shift("+250ms"), Some(ShiftTime::By(Shift(250_000_000))));
+        let by = |nanos| Some(ShiftTime::By(Shift(nanos)));
+        assert_eq!((shift("-1h30m"), shift("+250ms")), (by(-5_400_000_000_000), by(250_000_000)));
+        assert_eq!((shift("+2w"), shift("+1")), (by(1_209_600_000_000_000), by(1_000_000_000)));
         assert_eq!((shift("now"), shift("none")), (Some(ShiftTime::Now), Some(ShiftTime::None)));
-        for text in ["1h", "+", "-1", "+1y", "+h", "+99999999999999999999d", "yesterday"] {
+        for text in ["1h", "+", "-0s", "+1y", "+h", "+-1h", "+99999999999999999999d", "yesterday"] {
             assert_eq!(shift(text), None, "{text}");
         }
         let speed = |text| typed(&["http://h", "--speed", text]).map(|args| args.speed).ok();
@@ -306,16 +252,6 @@ mod tests {
         for text in ["0x", "-1x", "1", "x", "NaNx", "infx"] {
             assert_eq!(speed(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn the_command_that_goes_on_tells_no_secret() {
-        let flags = ["http://h:1", "--header", "Authorization=Bearer s3cret", "--rate", "5", "--checkpoint", "c"];
-        let args = typed(&flags).unwrap();
-        let command = args.command();
-        let expected = "tracecapture replay 'a b' --to http://h:1 --rate 5 --header 'authorization=…' --checkpoint c";
-        assert_eq!(command, expected);
-        assert!(!format!("{args:?}").contains("s3cret"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::again;
 use super::args::ReplayArgs;
 use super::checkpoint::{Checkpoint, Tally};
 use super::deliver::Ended;
@@ -25,7 +26,7 @@ struct Totals {
 /// # Errors
 /// A [`Failure`] where not everything has an outcome, or a path could not be read.
 pub(super) fn finish(
-    args: &ReplayArgs,
+    (args, program): (&ReplayArgs, &str),
     checkpoint: &Checkpoint,
     ended: &Ended,
     read: Read,
@@ -43,14 +44,14 @@ pub(super) fn finish(
     let (code, what) = match ended {
         Ended::Drained => return drained(tally, n_faults, failure(errors)),
         Ended::Interrupted => {
-            warn(&format!("interrupted; {}", how_to_go_on(args)));
+            warn(&format!("interrupted; {}", how_to_go_on(args, program)));
             return Ok(ExitCode::Interrupted);
         }
         Ended::GaveUp(what) => (ExitCode::Timeout, what.clone()),
         Ended::Refused { code, what } => (*code, what.clone()),
         Ended::Unwritten(error) => (ExitCode::Failed, error.clone()),
     };
-    Err(Failure::new(code, what).with_hint(how_to_go_on(args)))
+    Err(Failure::new(code, what).with_hint(how_to_go_on(args, program)))
 }
 
 /// Everything that could be read has an outcome; the worst one decides.
@@ -73,9 +74,9 @@ fn drained(tally: Tally, n_faults: u64, unread: Option<Failure>) -> Result<ExitC
     }
 }
 
-fn how_to_go_on(args: &ReplayArgs) -> String {
+fn how_to_go_on(args: &ReplayArgs, program: &str) -> String {
     if args.checkpoint.is_some() {
-        format!("go on with `{}`", args.command())
+        format!("go on with `{}`", again::command(args, program))
     } else {
         "without --checkpoint the next replay begins anew and sends again what was sent".to_owned()
     }
