@@ -1,5 +1,8 @@
 //! The short way for attributes: they are half of what a request holds, and nearly all are written alike, to
 //! the byte.
+//!
+//! Where it turns out that one is written otherwise, it is read again from its beginning; but never once a value was
+//! entered that may hold others, or each level of those would be read twice as often as the one around it.
 
 use super::{Reader, value};
 use crate::otlp::schema::PLAIN_ATTRIBUTE;
@@ -13,16 +16,15 @@ impl Reader<'_, '_> {
         if !self.is_utf8 || depth >= self.max_depth {
             return Ok(false);
         }
-        let (scan, len, read) = (self.scan.clone(), self.out.len(), self.read);
+        let scan = self.scan.clone();
         let done = self.key_and_value(number, depth)?;
         if !done {
             self.scan = scan;
-            self.out.truncate(len);
-            self.read = read;
         }
         Ok(done)
     }
 
+    // Writes nothing where it returns `false`.
     fn key_and_value(&mut self, number: u32, depth: u32) -> Result<bool, Stop> {
         let plain = &PLAIN_ATTRIBUTE;
         if !self.scan.take_exactly(&plain.before_key) {
@@ -43,14 +45,33 @@ impl Reader<'_, '_> {
         if !self.scan.take_exactly(&plain.value.key) || self.scan.peek() == Some(b'n') {
             return Ok(false);
         }
-        self.tag(number, value::LEN);
-        let start = self.out.len();
-        self.out.extend_from_slice(&[0, plain.key_tag]);
+        let is_long = depth > 1;
+        let start = self.begin_message(number, is_long);
+        let key_at = self.out.len();
+        self.out.push(plain.key_tag);
         self.length(key.raw.len());
         self.out.extend_from_slice(key.raw);
+        let value_at = self.out.len();
         self.message(plain.value_number, plain.value, plain.value_message, depth)?;
-        self.set_short_length(start)?;
-        Ok(self.scan.take(b'}'))
+        if !self.scan.take(b'}') {
+            self.more_members([(plain.key_number, key_at), (plain.value_number, value_at)], depth)?;
+        }
+        self.end_message(start, is_long)?;
+        Ok(true)
+    }
+
+    // Reads what stands behind key and value of an attribute.
+    #[cold]
+    fn more_members(&mut self, written: [(u32, usize); 2], depth: u32) -> Result<(), Stop> {
+        if !self.scan.more(b'}')? {
+            return Ok(());
+        }
+        let base = self.written.len();
+        self.written.extend_from_slice(&written);
+        let seen = written.iter().fold(0, |seen, (number, _)| seen | 1 << number);
+        self.members(PLAIN_ATTRIBUTE.message, (base, seen), depth)?;
+        self.written.truncate(base);
+        Ok(())
     }
 
     fn string_attribute(&mut self, number: u32, key: &[u8], text: &[u8]) {
@@ -75,4 +96,43 @@ fn delimited_len(len: usize) -> usize {
     let bits = usize::BITS - len.leading_zeros();
     let length_len = usize::try_from(bits.div_ceil(7).max(1)).unwrap_or(1);
     1 + length_len + len
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{attribute, refused};
+
+    /// Puts a value below maps, each with something behind the value of its only key.
+    fn nested(levels: usize, innermost: &str, before: &str, behind: &str) -> String {
+        let open = format!(r#"{{"kvlistValue":{{"values":[{{{before}"value":"#).repeat(levels);
+        format!("{open}{innermost}{}", format!("{behind}}}]}}}}").repeat(levels))
+    }
+
+    #[test]
+    fn a_value_is_read_once_whatever_stands_behind_it() {
+        // Read again at every level, this would take 2^63 steps.
+        let check = |behind, written: &str| {
+            let value = nested(63, r#"{"intValue":1}"#, r#""key":"a","#, behind);
+            assert_eq!(attribute(&value), written, "{behind}");
+        };
+        let plain = nested(63, r#"{"intValue":"1"}"#, r#""key":"a","#, "");
+        for behind in ["", r#","x":0"#, "\n, \"x\" : {\"value\":[]} ", r#","keyStrindex":0"#] {
+            check(behind, &plain);
+        }
+        for behind in [r#","key":"b""#, r#","key":null,"key":"b""#] {
+            check(behind, &nested(63, r#"{"intValue":"1"}"#, "", r#","key":"b""#));
+        }
+        check(r#","value":null"#, r#"{"kvlistValue":{"values":[{"key":"a"}]}}"#);
+        check(r#","value":{"boolValue":true}"#, &nested(1, r#"{"boolValue":true}"#, r#""key":"a","#, ""));
+    }
+
+    #[test]
+    fn a_long_value_is_not_moved_at_every_level() {
+        let moved = |len: usize| {
+            let text = format!(r#"{{"stringValue":"{}"}}"#, "n".repeat(len));
+            nested(63, &text, r#""key":"a","#, r#","key":"b""#)
+        };
+        assert!(attribute(&moved(10_000)).contains("nnn"));
+        refused(&format!(r#""attributes":[{{"key":"k","value":{}}}]"#, moved(1_000_000)));
+    }
 }

@@ -22,6 +22,13 @@ use scan::Scanner;
 /// takes three.
 const NESTING_PER_DEPTH: u32 = 3;
 
+/// A byte may be moved this many times on average because a key before it came again. No sender writes a key twice;
+/// but a value could be made so that, at each of its levels, every key does.
+const MAX_MOVES: usize = 16;
+
+/// So many bytes are moved however short the text is.
+const FREE_MOVED_BYTES: usize = 1 << 20;
+
 /// The size of a long message's length.
 const LENGTH_BYTES: usize = 5;
 
@@ -63,6 +70,8 @@ pub(crate) fn read_with(
         out,
         written: Vec::new(),
         scratch: Vec::new(),
+        moved: 0,
+        max_moved: text.len().saturating_mul(MAX_MOVES).max(FREE_MOVED_BYTES),
         is_utf8: std::str::from_utf8(text).is_ok(),
         max_depth,
         ids,
@@ -81,6 +90,9 @@ struct Reader<'a, 'o> {
     /// The fields of the objects that are open, by number, and where each begins in `out`.
     written: Vec<(u32, usize)>,
     scratch: Vec<u8>,
+    /// How many bytes were moved to take back what stood before them, and how many may be.
+    moved: usize,
+    max_moved: usize,
     /// Whether the whole text is UTF-8, so that no string needs to be looked at again.
     is_utf8: bool,
     max_depth: u32,
@@ -99,7 +111,16 @@ impl Reader<'_, '_> {
             return Ok(());
         }
         let base = self.written.len();
-        let mut seen = 0;
+        self.members(message, (base, 0), depth)?;
+        self.written.truncate(base);
+        Ok(())
+    }
+
+    /// Reads an object from a key on to its end; what was written of it stands in `written` from `base` on, and `seen`
+    /// has the bits of those fields.
+    #[expect(clippy::inline_always, reason = "every object comes by; a call more for each would be felt")]
+    #[inline(always)]
+    fn members(&mut self, message: &'static Message, (base, mut seen): (usize, u64), depth: u32) -> Result<(), Stop> {
         let mut expected = 0;
         loop {
             let found = match self.plain_key(message, &mut expected) {
@@ -108,7 +129,7 @@ impl Reader<'_, '_> {
             };
             if let Some((number, field)) = found {
                 if seen & (1 << number) != 0 {
-                    self.forget(number, base);
+                    self.forget(number, base)?;
                 }
                 seen |= 1 << number;
                 if !self.scan.take_null()? {
@@ -119,11 +140,9 @@ impl Reader<'_, '_> {
                 self.scan.skip_value(self.max_depth * NESTING_PER_DEPTH)?;
             }
             if !self.scan.more(b'}')? {
-                break;
+                return Ok(());
             }
         }
-        self.written.truncate(base);
-        Ok(())
     }
 
     // Reads a key that is written as nearly all are, without escapes or space before the colon.
@@ -167,15 +186,22 @@ impl Reader<'_, '_> {
 
     // Takes back what an earlier occurrence of the same key wrote: the last one wins.
     #[cold]
-    fn forget(&mut self, number: u32, base: usize) {
+    fn forget(&mut self, number: u32, base: usize) -> Result<(), Stop> {
         let open = self.written.get(base..).unwrap_or_default();
-        let Some(index) = open.iter().position(|&(other, _)| other == number).map(|index| base + index) else { return };
+        let Some(index) = open.iter().position(|&(other, _)| other == number).map(|index| base + index) else {
+            return Ok(());
+        };
         let (_, start) = self.written.remove(index);
         let end = self.written.get(index).map_or(self.out.len(), |&(_, next)| next);
+        self.moved = self.moved.saturating_add(self.out.len() - end);
+        if self.moved > self.max_moved {
+            return Err(self.scan.malformed("keys that come again around long values, too often"));
+        }
         self.out.drain(start..end);
         for (_, later) in self.written.iter_mut().skip(index) {
             *later -= end - start;
         }
+        Ok(())
     }
 
     fn member(&mut self, number: u32, field: &'static Field, depth: u32) -> Result<(), Stop> {
@@ -212,12 +238,24 @@ impl Reader<'_, '_> {
         if inner.nature == Nature::Attribute && self.plain_attribute(number, depth)? {
             return Ok(());
         }
-        self.tag(number, value::LEN);
-        let start = self.out.len();
         // Of items and what holds them, and of what is nested deep, nothing is moved.
         let is_long = field.role == Role::Children || depth > 1;
-        self.out.extend_from_slice(if is_long { &[0; LENGTH_BYTES] } else { &[0] });
+        let start = self.begin_message(number, is_long);
         self.object(inner, depth)?;
+        self.end_message(start, is_long)
+    }
+
+    /// Writes what stands before a message; returns where its length is to be.
+    #[inline]
+    fn begin_message(&mut self, number: u32, is_long: bool) -> usize {
+        self.tag(number, value::LEN);
+        let start = self.out.len();
+        self.out.extend_from_slice(if is_long { &[0; LENGTH_BYTES] } else { &[0] });
+        start
+    }
+
+    #[inline]
+    fn end_message(&mut self, start: usize, is_long: bool) -> Result<(), Stop> {
         if is_long { self.set_length(start) } else { self.set_short_length(start) }
     }
 

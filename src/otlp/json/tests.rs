@@ -24,13 +24,13 @@ fn span(members: &str) -> String {
 }
 
 /// Returns the written value of an attribute.
-fn attribute(value: &str) -> String {
+pub(super) fn attribute(value: &str) -> String {
     let written = span(&format!(r#""attributes":[{{"key":"k","value":{value}}}]"#));
     let written = written.strip_prefix(r#""attributes":[{"key":"k""#).unwrap().strip_suffix("}]").unwrap();
     written.trim_start_matches(r#","value":"#).to_owned()
 }
 
-fn refused(members: &str) {
+pub(super) fn refused(members: &str) {
     let result = transcode(&request(format!("{IDS},{members}").as_bytes()));
     assert!(matches!(result, Err(BadData::Json { .. })), "{members}: {result:?}");
 }

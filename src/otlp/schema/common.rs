@@ -54,6 +54,8 @@ pub(crate) static PLAIN_ATTRIBUTE: PlainAttribute = PlainAttribute {
     behind: *b"\"}}",
     value: &VALUE,
     value_number: 2,
+    key_number: 1,
+    message: &KEY_VALUE,
     value_message: &ANY_VALUE,
 };
 

@@ -152,6 +152,10 @@ pub(crate) struct PlainAttribute {
     pub(crate) value: &'static Field,
     /// The number of that field.
     pub(crate) value_number: u32,
+    /// The number of the key's.
+    pub(crate) key_number: u32,
+    /// The table of the attribute.
+    pub(crate) message: &'static Message,
     /// The table of the value.
     pub(crate) value_message: &'static Message,
 }
@@ -304,6 +308,7 @@ mod tests {
         assert_eq!(u32::from(plain.value_tag), tag(&common::KEY_VALUE, Role::AttributeValue));
         assert_eq!(u32::from(plain.string_tag), tag(plain.value_message, Role::StringValue));
         assert_eq!(plain.value_number, common::KEY_VALUE.number_of(Role::AttributeValue));
+        assert_eq!(plain.key_number, common::KEY_VALUE.number_of(Role::AttributeKey));
         assert!(matches!(plain.value.kind, Kind::Message(value) if std::ptr::eq(value, plain.value_message)));
     }
 
