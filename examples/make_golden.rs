@@ -157,6 +157,7 @@ fn segment(n: u32) -> Segment {
         items: 2,
         times: Some((Timestamp::from_unix_nanos(start), Timestamp::from_unix_nanos(start + 500))),
         services: vec![service.clone()],
+        has_other_services: false,
         trace_ids: TraceId::from_bytes(&(u128::from(n) + 1).to_be_bytes()).into_iter().collect(),
     }
 }

@@ -32,6 +32,7 @@ pub(crate) fn segment(marker: u64, len: usize) -> Segment {
         items: 1,
         times: Some((Timestamp::from_unix_nanos(marker), Timestamp::from_unix_nanos(marker + 1))),
         services: vec![format!("service-{}", marker % 3)],
+        has_other_services: false,
         trace_ids: TraceId::from_bytes(&u128::from(marker + 1).to_be_bytes()).into_iter().collect(),
     }
 }

@@ -114,6 +114,7 @@ fn facts(sequence: u32) -> Facts {
         items: 40 + sequence,
         times: Some((start, Timestamp::from_unix_nanos(start.as_unix_nanos() + 5))),
         services: vec![format!("service-{sequence}")],
+        has_other_services: false,
         trace_ids: TraceId::from_bytes(&(u128::from(sequence) + 1).to_be_bytes()).into_iter().collect(),
     };
     Facts::of(&[&segment])

@@ -18,6 +18,9 @@
 //! | 49 | 2 | number of services, each as length (2 bytes) and UTF-8 text |
 //! | … | 4 | length of the Bloom filter of trace ids, then its bytes |
 //!
+//! A name too long for the list, or with control characters, is left out of it. So what a client sent cannot steer the
+//! terminal of whoever looks at a chunk, and puts neither a NUL nor the magic of a skippable frame into a trailer's text.
+//!
 //! The data is what a decompressor is fed: the compressed frame with zstd, the deflate
 //! stream and its footer with gzip, the lines themselves without compression.
 
@@ -25,13 +28,13 @@ use thiserror::Error;
 
 use super::bloom::{Bloom, MAX_BLOOM};
 use crate::clock::Timestamp;
-use crate::otlp::Segment;
+use crate::otlp::{MAX_SERVICES_BYTES, Segment};
 
 /// The first bytes of a payload; the digit is the version of the format.
 pub const MAGIC: [u8; 4] = *b"TCF1";
 
 /// The longest list of services in bytes; with the filter it has to fit a gzip header field of 64 KiB.
-const MAX_SERVICES_LEN: usize = 16 * 1024;
+const MAX_SERVICES_LEN: usize = MAX_SERVICES_BYTES;
 
 /// The longest payload in bytes.
 pub const MAX_PAYLOAD: usize = 64 + MAX_SERVICES_LEN + MAX_BLOOM;
@@ -70,6 +73,7 @@ impl Facts {
             facts.items = facts.items.saturating_add(segment.items);
             facts.times = union(facts.times, segment.times);
             services.extend(segment.services.iter().map(String::as_str));
+            facts.services_complete &= !segment.has_other_services;
             ids.extend_from_slice(&segment.trace_ids);
         }
         services.sort_unstable();
@@ -77,11 +81,11 @@ impl Facts {
         let mut room = MAX_SERVICES_LEN;
         for service in services {
             match room.checked_sub(2 + service.len()) {
-                Some(left) => {
+                Some(left) if !service.contains(char::is_control) => {
                     room = left;
                     facts.services.push(service.to_owned());
                 }
-                None => facts.services_complete = false,
+                _ => facts.services_complete = false,
             }
         }
         facts.trace_ids = Bloom::of(&ids);
@@ -246,6 +250,7 @@ mod tests {
             items: 5,
             times: times.map(|(a, b)| (Timestamp::from_unix_nanos(a), Timestamp::from_unix_nanos(b))),
             services,
+            has_other_services: false,
             trace_ids: (1..=n_ids).filter_map(|n| TraceId::from_bytes(&n.to_be_bytes())).collect(),
         };
         Trailer { sequence: 7, data_len: 11, data_crc: 13, raw_len: 17, facts: Facts::of(&[&segment]) }
@@ -268,6 +273,28 @@ mod tests {
         let trailer = trailer(many, 100_000, None);
         assert!(encoded(&trailer).len() <= MAX_PAYLOAD);
         assert!(!trailer.facts.services_complete && trailer.facts.may_have_service("other"));
+    }
+
+    #[test]
+    fn what_segments_do_not_name_is_not_excluded() {
+        let segment = |service: &str, has_other_services| Segment {
+            services: vec![service.to_owned()],
+            has_other_services,
+            ..Segment::default()
+        };
+        let facts = |other| Facts::of(&[&segment("a", false), &segment("b", other)]);
+        assert!(facts(true).may_have_service("other") && !facts(false).may_have_service("other"));
+        assert_eq!(facts(true).services, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_name_with_control_characters_is_not_listed() {
+        for odd in ["a\0", "\u{1b}[2J", "a\nb", "\u{7f}", "\u{85}", "\u{18}M*\\"] {
+            let facts = trailer(vec![odd.to_owned(), "shop".to_owned()], 1, None).facts;
+            assert_eq!(facts.services, ["shop"], "{odd:?}");
+            assert!(!facts.services_complete && facts.may_have_service(odd), "{odd:?}");
+        }
+        assert!(trailer(vec!["größe 😀".to_owned()], 1, None).facts.services_complete);
     }
 
     #[test]

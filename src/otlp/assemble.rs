@@ -1,12 +1,13 @@
 //! Puts items into lines and lines into segments.
 //!
 //! Whoever writes items brackets each with [`Assembler::begin_item`] and [`Assembler::keep_item`] or
-//! [`Assembler::abandon_item`]. What surrounds items is written when the first of them comes, so a group
-//! without items leaves no trace; and it is kept at hand, so a line can be ended and begun again between any two.
+//! [`Assembler::abandon_item`]. What surrounds items is written when the first of them comes, and taken back at the end
+//! of a group in which none was kept, so that one leaves no trace; it is not taken back with each item that is abandoned,
+//! for it may be long, and they may be many. It is kept at hand, so a line can be ended and begun again between any two.
 
 use std::collections::HashSet;
 
-use super::batch::{Limits, Room, Segment};
+use super::batch::{Limits, MAX_SERVICES_BYTES, Room, Segment};
 use super::output::Output;
 use super::walk::Facts;
 use super::wire::Stop;
@@ -26,17 +27,29 @@ pub(crate) struct Envelope {
 #[derive(Debug, Clone, Copy)]
 struct Line {
     start: usize,
-    /// Whether the current scope was opened in this line and not closed.
-    scope_open: bool,
+    /// The current scope, if it was opened in this line and not closed.
+    scope: Option<OpenScope>,
     /// Whether other scopes stand in this line before the current one.
     has_scopes: bool,
 }
 
-/// Where an item began, and how things stood before.
+/// A scope that was opened in a line.
+#[derive(Debug, Clone, Copy)]
+struct OpenScope {
+    start: usize,
+    has_items: bool,
+}
+
+impl Line {
+    fn has_items(&self) -> bool {
+        self.has_scopes || self.scope.is_some_and(|scope| scope.has_items)
+    }
+}
+
+/// Where an item began, and the comma before it.
 #[derive(Debug)]
 pub(crate) struct Mark {
     len: usize,
-    line: Option<Line>,
     item: usize,
 }
 
@@ -52,7 +65,10 @@ pub(crate) struct Assembler<'s> {
     taken: usize,
     segment: Segment,
     services: HashSet<String>,
-    service: String,
+    /// How many bytes of names still fit.
+    services_room: usize,
+    /// The current one; `None` where its name is too long to be kept.
+    service: Option<String>,
     resource: Envelope,
     scope: Envelope,
     line: Option<Line>,
@@ -88,7 +104,8 @@ impl<'s> Assembler<'s> {
             taken: 0,
             segment: Segment::default(),
             services: HashSet::new(),
-            service: String::new(),
+            services_room: MAX_SERVICES_BYTES,
+            service: None,
             resource: Envelope::default(),
             scope: Envelope::default(),
             line: None,
@@ -105,7 +122,7 @@ impl<'s> Assembler<'s> {
     }
 
     /// Begins a group by resource.
-    pub(crate) fn begin_resource(&mut self, envelope: Envelope, service: String) {
+    pub(crate) fn begin_resource(&mut self, envelope: Envelope, service: Option<String>) {
         self.resource = envelope;
         self.service = service;
     }
@@ -122,30 +139,39 @@ impl<'s> Assembler<'s> {
 
     /// Ends a group by scope.
     pub(crate) fn end_scope(&mut self) {
-        if let Some(line) = self.line.as_mut().filter(|line| line.scope_open) {
-            self.out.raw(&self.scope.close);
-            line.scope_open = false;
-            line.has_scopes = true;
+        let Some(line) = &mut self.line else { return };
+        match line.scope.take() {
+            Some(OpenScope { has_items: true, .. }) => {
+                self.out.raw(&self.scope.close);
+                line.has_scopes = true;
+            }
+            Some(OpenScope { start, .. }) => self.out.truncate(start),
+            None => {}
         }
     }
 
     /// Writes what must stand before the next item.
     pub(crate) fn begin_item(&mut self) -> Mark {
-        let (len, before) = (self.out.len(), self.line);
-        let mut line = before.unwrap_or_else(|| {
-            self.out.raw(&self.resource.open);
-            Line { start: len, scope_open: false, has_scopes: false }
+        let out = &mut self.out;
+        let line = self.line.get_or_insert_with(|| {
+            let start = out.len();
+            out.raw(&self.resource.open);
+            Line { start, scope: None, has_scopes: false }
         });
-        if line.scope_open || line.has_scopes {
-            self.out.byte(b',');
+        let scope = line.scope.get_or_insert_with(|| {
+            let start = out.len();
+            if line.has_scopes {
+                out.byte(b',');
+            }
+            out.raw(&self.scope.open);
+            OpenScope { start, has_items: false }
+        });
+        let len = out.len();
+        if scope.has_items {
+            out.byte(b',');
         }
-        if !line.scope_open {
-            self.out.raw(&self.scope.open);
-            line.scope_open = true;
-        }
-        self.line = Some(line);
         self.bind();
-        Mark { len, line: before, item: self.out.len() }
+        Mark { len, item: self.out.len() }
     }
 
     /// Takes room for an item of `body_len` bytes that did not fit, to be written once more from its beginning.
@@ -154,8 +180,8 @@ impl<'s> Assembler<'s> {
     /// [`Stop::NoRoom`] where it is not to be had.
     pub(crate) fn widen(&mut self, mark: &Mark, body_len: usize) -> Result<(), Stop> {
         self.out.truncate(mark.item);
-        // At least doubled, so that an item is written a few times at the most.
-        self.take(self.out.capacity().max(body_len))?;
+        let wider = self.out.wider().max(self.out.capacity().saturating_add(body_len));
+        self.take(wider.saturating_sub(self.out.capacity()))?;
         self.bind();
         Ok(())
     }
@@ -164,7 +190,6 @@ impl<'s> Assembler<'s> {
     pub(crate) fn abandon_item(&mut self, mark: &Mark) {
         self.out.bound(usize::MAX);
         self.out.truncate(mark.len);
-        self.line = mark.line;
     }
 
     /// Counts the item written since `mark`, and moves it to a line of its own if this one became too long.
@@ -174,7 +199,7 @@ impl<'s> Assembler<'s> {
     /// [`Stop::NoRoom`] where there is none for what surrounds the item.
     pub(crate) fn keep_item(&mut self, mark: &Mark, facts: &Facts) -> Result<(), Stop> {
         self.out.bound(usize::MAX);
-        if mark.line.is_some() && self.is_line_too_long() {
+        if self.line.is_some_and(|line| line.has_items()) && self.is_line_too_long() {
             let item = self.out.text_from(mark.item).to_vec();
             self.abandon_item(mark);
             self.end_line();
@@ -182,6 +207,9 @@ impl<'s> Assembler<'s> {
             // It is there already, so it must not be cut now.
             self.out.bound(usize::MAX);
             self.out.raw(&item);
+        }
+        if let Some(scope) = self.line.as_mut().and_then(|line| line.scope.as_mut()) {
+            scope.has_items = true;
         }
         self.oversized += u64::from(self.is_line_too_long());
         self.count(facts);
@@ -257,17 +285,35 @@ impl<'s> Assembler<'s> {
     /// Ends the line, if one was begun.
     pub(crate) fn end_line(&mut self) {
         self.end_scope();
-        if self.line.take().is_none() {
+        let Some(line) = self.line.take() else { return };
+        if !line.has_items() {
+            self.out.truncate(line.start);
             return;
         }
         self.out.raw(&self.resource.close);
         self.segment.line_count += 1;
-        if !self.services.contains(&self.service) {
-            self.services.insert(self.service.clone());
-            self.segment.services.push(self.service.clone());
-        }
+        self.note_service();
         if self.out.len() >= self.limits.segment_bytes {
             self.close_segment();
+        }
+    }
+
+    // Nobody who takes a segment keeps longer lists, and the names of others count against no memory.
+    fn note_service(&mut self) {
+        let Some(service) = &self.service else {
+            self.segment.has_other_services = true;
+            return;
+        };
+        if self.services.contains(service) {
+            return;
+        }
+        match self.services_room.checked_sub(service.len()) {
+            Some(left) => {
+                self.services_room = left;
+                self.services.insert(service.clone());
+                self.segment.services.push(service.clone());
+            }
+            None => self.segment.has_other_services = true,
         }
     }
 
@@ -281,6 +327,7 @@ impl<'s> Assembler<'s> {
         self.closed_capacity = self.closed_capacity.saturating_add(self.segment.lines.capacity());
         self.segments.push(std::mem::take(&mut self.segment));
         self.services.clear();
+        self.services_room = MAX_SERVICES_BYTES;
         self.reserve();
     }
 

@@ -32,6 +32,9 @@ pub struct Limits {
     pub max_growth: usize,
 }
 
+/// A segment names services up to this many bytes in all: a frame's trailer keeps no more either.
+pub const MAX_SERVICES_BYTES: usize = 16 << 10;
+
 /// Lines up to this many bytes are taken however short their body was.
 const FREE_BYTES: usize = 16 << 20;
 
@@ -60,7 +63,11 @@ pub struct Segment {
     /// Earliest start and latest end of the spans; `None` where no span has a time.
     pub times: Option<(Timestamp, Timestamp)>,
     /// Distinct values of the resource attribute `service.name`; `""` stands for a resource without one.
+    ///
+    /// The names together have at most [`MAX_SERVICES_BYTES`].
     pub services: Vec<String>,
+    /// Whether there are services that `services` does not name, since that would be too long.
+    pub has_other_services: bool,
     /// Trace ids of the spans; the same id is not repeated for neighbours, elsewhere it may be.
     pub trace_ids: Vec<TraceId>,
 }

@@ -23,4 +23,6 @@ pub mod view;
 mod walk;
 mod wire;
 
-pub use batch::{BadData, Encoding, Limits, Report, Room, Segment, Transcoder, Unbounded, json_line_to_protobuf};
+pub use batch::{
+    BadData, Encoding, Limits, MAX_SERVICES_BYTES, Report, Room, Segment, Transcoder, Unbounded, json_line_to_protobuf,
+};

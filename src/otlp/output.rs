@@ -18,6 +18,9 @@ const STEP: usize = 2048;
 /// As many digits are made at once.
 const DIGITS: usize = 8;
 
+/// Lists that take no more than this are not counted: the fields of any but the oddest message fit in.
+const FREE_LIST_BYTES: usize = 16 << 10;
+
 /// From here on a number has more than eight digits.
 const EIGHT_DIGITS: u64 = 100_000_000;
 
@@ -26,15 +29,17 @@ const EIGHT_DIGITS: u64 = 100_000_000;
 pub(crate) struct Output {
     bytes: Vec<u8>,
     len: usize,
-    /// The buffer does not grow beyond this many bytes.
+    /// The buffer and what is held beside it do not grow beyond this many bytes.
     max_capacity: usize,
-    /// Whether something did not fit; the text is then of no use.
-    cut: bool,
+    /// How many bytes are held beside it.
+    held: usize,
+    /// How many bytes there should have been for what did not fit, 0 where all did; else the text is of no use.
+    lacking: usize,
 }
 
 impl Default for Output {
     fn default() -> Self {
-        Self { bytes: Vec::new(), len: 0, max_capacity: usize::MAX, cut: false }
+        Self { bytes: Vec::new(), len: 0, max_capacity: usize::MAX, held: 0, lacking: 0 }
     }
 }
 
@@ -51,17 +56,40 @@ impl Output {
         self.bytes.capacity()
     }
 
-    /// Lets the buffer grow to so many bytes; what is there is left.
+    /// Lets the buffer, and what is held beside it, grow to so many bytes; what is there is left.
     #[inline]
     pub(crate) fn bound(&mut self, max_capacity: usize) {
         self.max_capacity = max_capacity;
-        self.cut = false;
+        self.lacking = 0;
     }
 
     /// Tells whether something did not fit since the bound was set: then the text is of no use.
     #[inline]
     pub(crate) fn is_cut(&self) -> bool {
-        self.cut
+        self.lacking != 0
+    }
+
+    /// Returns the next bound to try where something did not fit: at least what was lacking, and twice the last one,
+    /// so that a text is written a few times at the most.
+    pub(crate) fn wider(&self) -> usize {
+        self.lacking.max(self.max_capacity.saturating_mul(2))
+    }
+
+    /// Counts `bytes` of a list that is needed to write the text; `false` where it does not fit: then it must not be made.
+    pub(crate) fn hold(&mut self, bytes: usize) -> bool {
+        let needed = self.capacity().saturating_add((self.held + bytes).saturating_sub(FREE_LIST_BYTES));
+        let fits = needed <= self.max_capacity;
+        if fits {
+            self.held += bytes;
+        } else {
+            self.lacking = self.lacking.max(needed);
+        }
+        fits
+    }
+
+    /// Counts a list no more.
+    pub(crate) fn release(&mut self, bytes: usize) {
+        self.held = self.held.saturating_sub(bytes);
     }
 
     /// Returns the text from an offset on.
@@ -185,7 +213,12 @@ impl Output {
 
     /// Appends bytes in base64 and the closing quote.
     pub(crate) fn base64(&mut self, bytes: &[u8]) {
-        self.raw(STANDARD.encode(bytes).as_bytes());
+        let len = bytes.len().div_ceil(3) * 4;
+        self.room(len);
+        // In place, because the bytes may be as many as a request has.
+        if let Some(to) = self.bytes.get_mut(self.len..self.len + len) {
+            self.len += STANDARD.encode_slice(bytes, to).unwrap_or(0);
+        }
         self.byte(b'"');
     }
 
@@ -262,7 +295,7 @@ impl Output {
                 self.escaped(*first);
                 rest = tail;
             }
-            if self.cut {
+            if self.is_cut() {
                 return;
             }
         }
@@ -307,11 +340,13 @@ impl Output {
     fn grow(&mut self, additional: usize) {
         let (capacity, needed) = (self.bytes.capacity(), self.len + additional + STEP);
         if needed > capacity {
-            if needed > self.max_capacity {
-                self.cut = true;
+            let held = self.held.saturating_sub(FREE_LIST_BYTES);
+            let max_capacity = self.max_capacity.saturating_sub(held);
+            if needed > max_capacity {
+                self.lacking = self.lacking.max(needed.saturating_add(held));
                 return;
             }
-            let doubled = capacity.saturating_mul(2).clamp(needed, self.max_capacity);
+            let doubled = capacity.saturating_mul(2).clamp(needed, max_capacity);
             self.bytes.reserve_exact(doubled - self.bytes.len());
         }
         self.bytes.resize(needed, 0);

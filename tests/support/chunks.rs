@@ -56,6 +56,7 @@ impl Span<'_> {
             items: 1,
             times: Some((start, end)),
             services: vec![self.service.to_owned()],
+            has_other_services: false,
             trace_ids: TraceId::from_bytes(&self.trace.to_be_bytes()).into_iter().collect(),
         }
     }

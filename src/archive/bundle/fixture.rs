@@ -115,6 +115,7 @@ pub(crate) fn segment(n: u64) -> Segment {
         items: 2,
         times: Some((Timestamp::from_unix_nanos(start), Timestamp::from_unix_nanos(start + 5))),
         services: vec![format!("service-{}", n % 3)],
+        has_other_services: false,
         trace_ids: vec![id(n), id(1_000)],
     }
 }

@@ -4,9 +4,14 @@ use std::ops::Range;
 
 use super::{Tally, Walk, delimited};
 use crate::otlp::assemble::Envelope;
+use crate::otlp::batch::MAX_SERVICES_BYTES;
 use crate::otlp::output::Output;
 use crate::otlp::schema::{Field, Kind, Message, Role};
 use crate::otlp::wire::{Reader, Stop};
+
+/// The most pieces that a shared message may come in. Senders write one; whoever appends to what others wrote adds one
+/// each time. Their places are kept uncounted, which is a megabyte.
+const MAX_PIECES: usize = 1 << 16;
 
 /// A group (by resource or by scope) after a first, shallow pass.
 #[derive(Debug)]
@@ -25,6 +30,9 @@ impl Group {
         while !reader.is_empty() {
             let tag = reader.tag()?;
             match message.field(tag.number).map(|field| field.role) {
+                Some(Role::Shared) if group.shared.len() >= MAX_PIECES => {
+                    return Err(reader.malformed("a resource or scope in too many pieces"));
+                }
                 Some(Role::Shared) => group.shared.push(delimited(tag, &mut reader)?),
                 Some(Role::SchemaUrl) => group.schema_url = Some(delimited(tag, &mut reader)?),
                 Some(Role::Children) => {
@@ -49,7 +57,8 @@ impl Group {
         self.shared.iter().map(Range::len).sum()
     }
 
-    /// Writes what stands before and behind the group's children, `None` where either is longer than `max_len`.
+    /// Writes what stands before and behind the group's children, `None` where either, or the lists that
+    /// writing it takes, do not fit into `max_len` bytes.
     pub(super) fn envelope(
         &self,
         bytes: &[u8],
@@ -90,12 +99,13 @@ impl Group {
     }
 }
 
-/// Returns the value of the resource attribute `service.name`, or `""` where it is absent or no string.
+/// Returns the value of the resource attribute `service.name`, or `""` where it is absent or no string; `None` where
+/// it is too long for any list.
 pub(super) fn service_name(
     resource: &'static Message,
     bytes: &[u8],
     fragments: &[Range<usize>],
-) -> Result<String, Stop> {
+) -> Result<Option<String>, Stop> {
     for fragment in fragments {
         let mut attributes = Values::new(resource, Role::ResourceAttributes, bytes, fragment.clone());
         while let Some((field, attribute)) = attributes.next()? {
@@ -107,12 +117,12 @@ pub(super) fn service_name(
             }
         }
     }
-    Ok(String::new())
+    Ok(Some(String::new()))
 }
 
 // A value that came in several pieces, or as several members of the `oneof`, is what the last piece says.
-fn attribute_text(key_value: &'static Message, bytes: &[u8], attribute: Range<usize>) -> Result<String, Stop> {
-    let mut text = None;
+fn attribute_text(key_value: &'static Message, bytes: &[u8], attribute: Range<usize>) -> Result<Option<String>, Stop> {
+    let mut text: Option<&[u8]> = None;
     let mut values = Values::new(key_value, Role::AttributeValue, bytes, attribute);
     while let Some((field, value)) = values.next()? {
         let Kind::Message(any_value) = field.kind else { continue };
@@ -130,7 +140,8 @@ fn attribute_text(key_value: &'static Message, bytes: &[u8], attribute: Range<us
             }
         }
     }
-    Ok(text.map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default())
+    let text = text.unwrap_or_default();
+    Ok((text.len() <= MAX_SERVICES_BYTES).then(|| String::from_utf8_lossy(text).into_owned()))
 }
 
 /// The values of the field that plays a role in a message.

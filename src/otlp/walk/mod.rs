@@ -216,4 +216,6 @@ fn delimited(tag: Tag, reader: &mut Reader<'_>) -> Result<Range<usize>, Stop> {
 const WRONG_WIRE_TYPE: &str = "a field of another wire type than its own";
 
 #[cfg(test)]
+mod room_tests;
+#[cfg(test)]
 mod tests;

@@ -50,7 +50,7 @@ impl Request<'_, '_> {
         let group = Group::scan(message, self.bytes, range.clone())?;
         let service = match group.shared_message() {
             Some(resource) => service_name(resource, self.bytes, &group.shared)?,
-            None => String::new(),
+            None => Some(String::new()),
         };
         let inner = self.envelope(&group)?;
         let Envelope { mut open, mut close } = inner;

@@ -9,21 +9,21 @@ use prost::Message as _;
 use super::Walk;
 use crate::clock::Timestamp;
 use crate::ids::Signal;
-use crate::otlp::batch::{BadData, Encoding, Limits, Report, Room, Segment, Transcoder};
+use crate::otlp::batch::{BadData, Encoding, Limits, Report, Segment, Transcoder};
 use crate::otlp::output::Output;
 use crate::otlp::schema::of;
 
-fn span(n: u8) -> Span {
+pub(super) fn span(n: u8) -> Span {
     Span { trace_id: vec![n; 16], span_id: vec![n; 8], name: format!("span-{n}"), ..Span::default() }
 }
 
-fn request(groups: &[&[Span]]) -> Vec<u8> {
+pub(super) fn request(groups: &[&[Span]]) -> Vec<u8> {
     let scope_spans =
         groups.iter().map(|spans| ScopeSpans { spans: spans.to_vec(), ..ScopeSpans::default() }).collect();
     TracesData { resource_spans: vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }] }.encode_to_vec()
 }
 
-fn check(limits: Limits, body: &[u8]) -> (Vec<Segment>, Report) {
+pub(super) fn check(limits: Limits, body: &[u8]) -> (Vec<Segment>, Report) {
     let mut segments = Vec::new();
     let report = Transcoder::new(limits).transcode(Signal::Traces, Encoding::Protobuf, body, &mut segments).unwrap();
     (segments, report)
@@ -62,73 +62,6 @@ fn a_segment_is_closed_once_it_is_full() {
     assert_eq!(segments[1].trace_ids.iter().map(|id| id.as_bytes()[0]).collect::<Vec<_>>(), [3, 4]);
 }
 
-/// Room that ends, and counts.
-#[derive(Debug)]
-struct Bounded {
-    left: usize,
-    taken: usize,
-}
-
-impl Room for Bounded {
-    fn take(&mut self, more: usize) -> bool {
-        let fits = more <= self.left;
-        if fits {
-            self.left -= more;
-            self.taken += more;
-        }
-        fits
-    }
-}
-
-/// Transcodes within `bytes` of room, and checks that the lines are the same as without bounds and take no more.
-fn within(bytes: usize, body: &[u8]) -> Result<usize, BadData> {
-    let (mut room, mut segments) = (Bounded { left: bytes, taken: 0 }, Vec::new());
-    let report =
-        Transcoder::default().transcode_within(&mut room, (Signal::Traces, Encoding::Protobuf, body), &mut segments)?;
-    let unbounded = check(Limits::default(), body);
-    assert_eq!((segments.iter().map(|s| &s.lines).collect::<Vec<_>>(), &report), {
-        (unbounded.0.iter().map(|s| &s.lines).collect(), &unbounded.1)
-    });
-    let capacities: usize = segments.iter().map(|segment| segment.lines.capacity()).sum();
-    assert!(capacities <= room.taken, "{capacities} bytes of {} taken", room.taken);
-    Ok(room.taken)
-}
-
-#[test]
-fn room_is_taken_before_it_is_used_and_lines_stay_the_same() {
-    // Each control character becomes six bytes: far more than is expected.
-    let grown = |len: usize| Span { name: "\u{1}".repeat(len), ..span(1) };
-    let resource = |len: usize| {
-        let service = text("long", &"\u{1}".repeat(len));
-        let group = ResourceSpans {
-            resource: Some(Resource { attributes: vec![service], ..Resource::default() }),
-            scope_spans: vec![ScopeSpans { spans: vec![span(1), span(2)], ..ScopeSpans::default() }],
-            ..ResourceSpans::default()
-        };
-        TracesData { resource_spans: vec![group] }.encode_to_vec()
-    };
-    let bodies = [
-        request(&[&[span(1)]]),
-        request(&[&[span(1), grown(1), span(2)]]),
-        request(&[&[span(1), grown(250_000), span(2)]]),
-        request(&[&vec![grown(20_000); 10]]),
-        // Lines that are split between items, with hardly any room left.
-        request(&[&vec![Span { name: "n".repeat(300_000), ..span(1) }; 8]]),
-        resource(100),
-        resource(10_000),
-        resource(60_000),
-    ];
-    for (index, body) in bodies.iter().enumerate() {
-        let taken = within(usize::MAX, body).unwrap();
-        let lines: usize = check(Limits::default(), body).0.iter().map(|segment| segment.lines.len()).sum();
-        assert!(taken <= 4 * lines + (1 << 20), "{index}: {taken} bytes for {lines} of lines");
-        assert_eq!(within(taken, body), Ok(taken), "{index}");
-        for part in [0, taken / 4, taken / 2, taken - 1] {
-            assert_eq!(within(part, body), Err(BadData::NoRoom), "{index}: {part} of {taken}");
-        }
-    }
-}
-
 #[test]
 fn r35_groups_without_spans_leave_no_line() {
     let invalid = Span { trace_id: vec![0; 16], ..span(1) };
@@ -144,7 +77,7 @@ fn one(span: Span) -> (String, Report) {
     (segments.into_iter().map(|segment| String::from_utf8(segment.lines).unwrap()).collect(), report)
 }
 
-fn refused(body: &[u8]) -> BadData {
+pub(super) fn refused(body: &[u8]) -> BadData {
     let mut segments = vec![Segment::default()];
     let result = Transcoder::default().transcode(Signal::Traces, Encoding::Protobuf, body, &mut segments);
     assert_eq!(segments, [Segment::default()], "as it was");
@@ -152,11 +85,11 @@ fn refused(body: &[u8]) -> BadData {
 }
 
 /// Puts the bytes of a span into a request.
-fn around(span: &[u8]) -> Vec<u8> {
+pub(super) fn around(span: &[u8]) -> Vec<u8> {
     [2, 2, 1].into_iter().fold(span.to_vec(), |inner, number| wrap(number, &inner))
 }
 
-fn wrap(number: u32, inner: &[u8]) -> Vec<u8> {
+pub(super) fn wrap(number: u32, inner: &[u8]) -> Vec<u8> {
     let mut whole = Vec::new();
     prost::encoding::encode_key(number, prost::encoding::WireType::LengthDelimited, &mut whole);
     prost::encoding::encode_varint(inner.len() as u64, &mut whole);
@@ -164,7 +97,7 @@ fn wrap(number: u32, inner: &[u8]) -> Vec<u8> {
     whole
 }
 
-fn text(key: &str, value: &str) -> KeyValue {
+pub(super) fn text(key: &str, value: &str) -> KeyValue {
     let value = Some(AnyValue { value: Some(Value::StringValue(value.to_owned())) });
     KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
 }
