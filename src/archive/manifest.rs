@@ -10,8 +10,14 @@ use crate::clock::Timestamp;
 /// The version of the chunk format that this program writes, and the latest it reads.
 pub const FORMAT: u32 = 1;
 
-/// The most services that a manifest lists; more are counted only.
+/// The most services that a manifest lists.
 const MAX_SERVICES: usize = 1_000;
+
+/// The most bytes that their list takes in a manifest; so its header is found close to the end of a chunk.
+const MAX_SERVICES_JSON: usize = 64 << 10;
+
+/// What an element of a list takes in indented JSON beside itself: a comma, a line end, the indent.
+const ELEMENT_LEN: usize = 6;
 
 /// Who sealed a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +78,7 @@ pub struct Manifest {
     /// Time range of the spans; absent where none has a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<TimeRange>,
-    /// Distinct service names, sorted, the first 1,000.
+    /// Distinct service names, sorted; the first 1,000 that fit into 64 KiB of JSON, so there may be others.
     pub services: Vec<String>,
     /// What recovery left out; empty for a chunk sealed by its writer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -93,11 +99,6 @@ impl Manifest {
     ) -> Self {
         let sum = |count: fn(&FrameRef) -> u32| frames.iter().map(|frame| u64::from(count(frame))).sum();
         let times = frames.iter().fold(None, |range, frame| union(range, frame.trailer.facts.times));
-        let mut services: Vec<String> =
-            frames.iter().flat_map(|frame| frame.trailer.facts.services.iter().cloned()).collect();
-        services.sort_unstable();
-        services.dedup();
-        services.truncate(MAX_SERVICES);
         Self {
             format: FORMAT,
             chunk: chunk.to_string(),
@@ -110,7 +111,7 @@ impl Manifest {
             raw_bytes: sum(|frame| frame.trailer.raw_len),
             data_bytes,
             times: times.map(|(start, end)| TimeRange { start, end }),
-            services,
+            services: services(frames),
             damage,
         }
     }
@@ -122,4 +123,25 @@ impl Manifest {
         json.push(b'\n');
         json
     }
+}
+
+/// Returns the names of services that a manifest lists.
+fn services(frames: &[FrameRef]) -> Vec<String> {
+    let mut names: Vec<&str> =
+        frames.iter().flat_map(|frame| frame.trailer.facts.services.iter().map(String::as_str)).collect();
+    names.sort_unstable();
+    names.dedup();
+    let (mut services, mut room) = (Vec::new(), MAX_SERVICES_JSON);
+    for name in names {
+        // As it is written: escapes make a name up to six times as long.
+        let len = serde_json::to_vec(name).map_or(usize::MAX, |json| json.len() + ELEMENT_LEN);
+        if let Some(left) = room.checked_sub(len) {
+            room = left;
+            services.push(name.to_owned());
+        }
+        if services.len() == MAX_SERVICES {
+            break;
+        }
+    }
+    services
 }

@@ -11,7 +11,7 @@ use crate::archive::manifest::Manifest;
 use crate::archive::name::{INDEX_MEMBER, MANIFEST_MEMBER};
 use crate::archive::ustar::{self, BLOCK, BLOCK_LEN, Block, Parsed};
 
-/// Where the manifest is looked for: a thousand service names fit several times.
+/// Where the manifest is looked for: its list of services, the longest part of it, fits several times.
 const TAIL: u64 = 512 * 1024;
 
 /// Returns the frames of a sealed chunk: from its index where that is intact, else by a scan.

@@ -147,6 +147,22 @@ fn a_chunk_that_grows_is_scanned_from_where_it_ended() {
 }
 
 #[test]
+fn the_manifest_is_found_however_long_the_names_of_services_are() {
+    for letter in ["a", "\"", "\u{1}", "ä"] {
+        let mut chunk = build(Compression::Zstd).member(40);
+        for (n, frame) in chunk.frames.iter_mut().enumerate() {
+            let name = format!("{n:02}{}", letter.repeat(15_000 / letter.len()));
+            frame.trailer.facts.services = vec![name, format!("{n:02}")];
+        }
+        let chunk = chunk.sealed();
+        let found = with_file(&chunk.bytes, |file| manifest(file, chunk.bytes.len() as u64).unwrap());
+        let found = found.unwrap_or_else(|| panic!("no manifest with names of {letter:?}"));
+        assert!(found.services.len() >= 40, "the short ones, and what else fits");
+        assert!(found.services.is_sorted() && found.to_json().len() < 70_000);
+    }
+}
+
+#[test]
 fn a_later_format_is_told() {
     for compression in Compression::ALL {
         let mut later = build(compression).member(2).bytes;
