@@ -23,6 +23,9 @@ pub const MAX_BODY: u64 = 0o77_777_777_777;
 /// The longest name, in bytes.
 pub const MAX_NAME: usize = 100;
 
+/// What says that a block is a header: POSIX's form and GNU's. Each has a NUL, which no line of JSON holds.
+const MAGICS: [&[u8]; 2] = [b"ustar\0", b"ustar  \0"];
+
 /// A header's block.
 pub type Block = [u8; BLOCK];
 
@@ -108,7 +111,7 @@ pub fn parse(block: &Block) -> Parsed {
     let stated = octal(field(block, 148, 8));
     let size = octal(field(block, 124, 12));
     let (Some(stated), Some(size)) = (stated, size) else { return Parsed::Garbage };
-    if stated != u64::from(checksum(block)) || !field(block, 257, 5).eq(b"ustar") {
+    if stated != u64::from(checksum(block)) || !MAGICS.iter().any(|magic| field(block, 257, 8).starts_with(magic)) {
         return Parsed::Garbage;
     }
     match field(block, 156, 1).first().copied().unwrap_or(0) {
@@ -174,6 +177,20 @@ mod tests {
         let mut torn = header("a", 1, 2).unwrap();
         torn[130] ^= 1;
         assert_eq!(parse(&torn), Parsed::Garbage);
+    }
+
+    #[test]
+    fn text_alone_is_never_a_header() {
+        // With spaces where NULs would be, and a checksum that is right.
+        let mut text = header("a", 1, 2).unwrap().map(|byte| if byte == 0 { b' ' } else { byte });
+        let sum = checksum(&text);
+        put(&mut text, 148, format!("{sum:06o}  ").as_bytes());
+        assert_eq!(parse(&text), Parsed::Garbage);
+        // GNU tar's own form of the magic.
+        put(&mut text, 257, b"ustar  \0");
+        let sum = checksum(&text);
+        put(&mut text, 148, format!("{sum:06o}  ").as_bytes());
+        assert!(matches!(parse(&text), Parsed::File { size: 1, .. }));
     }
 
     #[test]

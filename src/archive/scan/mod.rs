@@ -6,8 +6,10 @@
 //! neither a frame nor a header accounts for are gaps; after one the walk goes on at the
 //! next frame, or at the next header on the grid of 512 bytes, whichever comes first.
 //!
-//! Lines are JSON and hold no NUL, so neither a tar header nor a frame's magic can be
-//! smuggled into a chunk through what a client sent.
+//! Lines are JSON and hold no control character but line ends, so neither a tar header nor a frame's magic can stand in
+//! lines that are stored as they are, whatever a client sent. Compressed lines and the filter of a trailer may be any
+//! bytes. They are looked into only where the frame around them is damaged, and what is found there must have the
+//! checksums of a frame or of a header: at worst lines that the client could have sent as well, or a gap more.
 
 mod find;
 mod sealed;
