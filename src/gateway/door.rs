@@ -162,6 +162,7 @@ impl App {
         }
         let resource = if subresource.is_empty() { String::new() } else { format!("/{subresource}") };
         let remedy = match (verb, subresource) {
+            ("get", "") => "`tracecapture-viewer`",
             ("get", "bundle") => "`tracecapture-support` or `tracecapture-admin`, or for a link",
             _ => "`tracecapture-admin`",
         };

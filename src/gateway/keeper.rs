@@ -104,15 +104,20 @@ impl Keepers {
     /// # Cancel safety
     /// Dropped, it closes the connection.
     pub(super) async fn ask(&self, question: &Question<'_>) -> Result<(Response<Incoming>, DropGuard), KeeperDown> {
-        let answer = self.ask_once(question).await?;
+        let key = self.key.load_full();
+        let answer = self.ask_once(question, &key).await?;
         // Somebody may have made the installation's key anew since it was read.
-        if answer.0.status() == StatusCode::UNAUTHORIZED && self.read_key_again().await {
-            return self.ask_once(question).await;
+        if answer.0.status() == StatusCode::UNAUTHORIZED && self.has_newer_key(&key).await {
+            return self.ask_once(question, &self.key.load_full()).await;
         }
         Ok(answer)
     }
 
-    async fn ask_once(&self, question: &Question<'_>) -> Result<(Response<Incoming>, DropGuard), KeeperDown> {
+    async fn ask_once(
+        &self,
+        question: &Question<'_>,
+        key: &GrantKey,
+    ) -> Result<(Response<Incoming>, DropGuard), KeeperDown> {
         let names = ChildNames::of(question.capture);
         let address = collector_url::fill(&self.template, question.capture, (&names.pod(0), &names.collector()), 0);
         let uri: Uri = address.parse().map_err(|_| KeeperDown::Address(address.clone()))?;
@@ -134,14 +139,19 @@ impl Keepers {
                 () = closed.cancelled() => {}
             }
         });
-        let sent = sender.send_request(self.request(question, authority.as_str())?);
+        let sent = sender.send_request(self.request(question, authority.as_str(), key)?);
         let response = timeout(ANSWER_LIMIT, sent).await.map_err(|_| KeeperDown::AnswerTime)?;
         Ok((response.map_err(KeeperDown::Exchange)?, guard))
     }
 
-    fn request(&self, question: &Question<'_>, authority: &str) -> Result<Request<Empty<Bytes>>, KeeperDown> {
+    fn request(
+        &self,
+        question: &Question<'_>,
+        authority: &str,
+        key: &GrantKey,
+    ) -> Result<Request<Empty<Bytes>>, KeeperDown> {
         let Question { uid, method, path, query, headers, .. } = question;
-        let grant = self.key.load().sign(&Grant {
+        let grant = key.sign(&Grant {
             uid: (*uid).to_owned(),
             // A grant to read stands for asking about it, too.
             method: if **method == Method::HEAD { Method::GET.to_string() } else { method.to_string() },
@@ -160,15 +170,20 @@ impl Keepers {
         Ok(request)
     }
 
-    /// Reads the installation's key anew where it is time; tells whether it was.
-    async fn read_key_again(&self) -> bool {
+    /// Tells whether there is another key than the one that was refused, and reads the installation's anew where it is time.
+    async fn has_newer_key(&self, refused: &Arc<GrantKey>) -> bool {
         let mut read_at = self.read_at.lock().await;
+        // Whoever had the lock before may have read it.
+        if !Arc::ptr_eq(refused, &self.key.load()) {
+            return true;
+        }
         let now = self.clock.monotonic();
         if now.saturating_sub(*read_at) < READ_KEY_AGAIN {
             return false;
         }
         *read_at = now;
         match keys::obtain(&self.client, &self.namespace).await {
+            Ok(key) if key.public() == refused.public() => false,
             Ok(key) => {
                 self.key.store(Arc::new(key));
                 true

@@ -45,7 +45,7 @@ enum RunError {
     #[error("the default capture is not valid")]
     Defaults,
     /// The system gives no random numbers.
-    #[error("cannot draw a token")]
+    #[error("cannot draw random numbers for the token of the web address")]
     Random,
 }
 

@@ -79,6 +79,22 @@ fn the_list_shows_what_may_be_listed() {
 }
 
 #[test]
+fn who_may_not_is_told_the_least_role_that_may() {
+    let (site, _captured) = site();
+    let bundle = format!("{BASE}/bundle.tar");
+    let links = format!("{BASE}/links");
+    for (path, role) in [
+        (BASE, "ClusterRole `tracecapture-viewer`"),
+        (&bundle, "`tracecapture-support`"),
+        (&links, "`tracecapture-admin`"),
+    ] {
+        let refused = site.get("other-token", path);
+        assert_eq!(refused.problem(403), "Forbidden");
+        assert!(refused.json()["detail"].as_str().unwrap().contains(role), "{refused:?}");
+    }
+}
+
+#[test]
 fn answers_of_the_keeper_come_through_whole() {
     let (site, captured) = site();
     let bundle = format!("{BASE}/bundle.tar");

@@ -137,6 +137,38 @@ fn a_key_that_was_made_anew_is_read_again() {
 }
 
 #[test]
+fn who_waited_for_a_new_key_asks_again_with_it() {
+    const N: usize = 4;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let web = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let accept = || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            stream
+        };
+        // All are signed with the old key before the first one is refused.
+        let refused: Vec<_> = (0..N).map(|_| accept()).collect();
+        for mut stream in refused {
+            stream.write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n").unwrap();
+        }
+        for _ in 0..N {
+            accept().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").unwrap();
+        }
+    });
+    let site = Site::start(cluster().0, options(&web));
+    site.api.put("secrets", cluster().0.get("secrets", crate::site::SYSTEM, "tracecapture-keys").unwrap());
+    site.clock.advance(11);
+    thread::scope(|scope| {
+        let asked: Vec<_> = (0..N).map(|_| scope.spawn(|| site.ask("GET", BASE, &BEARER))).collect();
+        for answer in asked {
+            let answer = answer.join().unwrap();
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+    });
+}
+
+#[test]
 fn streams_are_bounded_altogether() {
     let (api, key) = cluster();
     let captured = Captured::start(&api, key, 30);
