@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::future::join_all;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -17,14 +17,15 @@ use super::captures::Known;
 use super::keeper::Question;
 use super::problem::Problem;
 use super::proxy;
-use super::reviews::{Identity, Permission, Stranger};
+use super::reviews::{AT_A_TIME, Identity, Permission, Stranger};
 use super::route::{Resource, Route};
 use crate::api::access::{self, TOKEN_HEADER};
 use crate::http1::keep_private;
 use crate::ids::CaptureId;
 
-/// Namespaces that are asked about one by one, for who may not list all of them.
-const MAX_NAMESPACES: usize = 200;
+/// Namespaces that are asked about at a time, for who may not list all of them: half of the reviews that run at a time
+/// are left to others, however many namespaces there are.
+const NAMESPACES_AT_A_TIME: usize = AT_A_TIME / 2;
 
 /// A request without its body, and the address of who asks.
 pub(super) struct Asked {
@@ -119,10 +120,9 @@ impl App {
         if !self.may(&who, list(None)).await? {
             let mut namespaces: Vec<String> = captures.iter().map(|known| known.id.namespace().to_owned()).collect();
             namespaces.dedup();
-            namespaces.truncate(MAX_NAMESPACES);
-            let may = namespaces.iter().map(|namespace| self.may(&who, list(Some(namespace.clone()))));
-            let may: Result<Vec<bool>, Problem> = join_all(may).await.into_iter().collect();
-            let open: Vec<_> = namespaces.iter().zip(may?).filter_map(|(name, may)| may.then_some(name)).collect();
+            let asked = namespaces.clone().into_iter().map(|namespace| self.may(&who, list(Some(namespace))));
+            let may: Vec<bool> = stream::iter(asked).buffered(NAMESPACES_AT_A_TIME).try_collect().await?;
+            let open: Vec<_> = namespaces.iter().zip(may).filter_map(|(name, may)| may.then_some(name)).collect();
             captures.retain(|known| open.iter().any(|name| *name == known.id.namespace()));
         }
         let captures: Vec<Value> = captures.iter().map(show).collect();

@@ -29,7 +29,7 @@ use crate::telemetry::chain;
 use crate::telemetry::metrics::{GatewayMetrics, ReviewLabels};
 
 /// Reviews at a time: the API server is others', too.
-const AT_A_TIME: usize = 16;
+pub(super) const AT_A_TIME: usize = 16;
 
 /// How long a review may take, the wait for its turn included.
 const LIMIT: Duration = Duration::from_secs(5);

@@ -79,6 +79,21 @@ fn the_list_shows_what_may_be_listed() {
 }
 
 #[test]
+fn the_list_is_whole_however_many_namespaces_there_are() {
+    let (site, _captured) = site();
+    for n in 0..250 {
+        site.api.put("tracecaptures", capture(&format!("team-{n:03}"), "checkout"));
+    }
+    site.api.put("tracecaptures", capture("zeta", "checkout"));
+    site.reviewer.know("zeta-token", "zoe", None, Some(("tracecapture-admin", "zeta")));
+    let of_zeta = "/api/v1/captures/zeta/checkout/chunks";
+    wait_until("the last capture is known", || site.get("zeta-token", of_zeta).status == 503);
+    let listed = site.get("zeta-token", "/api/v1/captures").json()["captures"].clone();
+    assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(listed[0]["namespace"], "zeta");
+}
+
+#[test]
 fn who_may_not_is_told_the_least_role_that_may() {
     let (site, _captured) = site();
     let bundle = format!("{BASE}/bundle.tar");
