@@ -19,6 +19,7 @@ use super::problem::Problem;
 use super::proxy;
 use super::reviews::{AT_A_TIME, Identity, Permission, Stranger};
 use super::route::{Resource, Route};
+use super::streams::Holder;
 use crate::api::access::{self, TOKEN_HEADER};
 use crate::http1::keep_private;
 use crate::ids::CaptureId;
@@ -103,7 +104,8 @@ impl App {
         let known = self.find(&id)?;
         let (query, filters) = resource.query(method, asked.head.uri().query().unwrap_or_default())?;
         access.filters = filters;
-        let place = self.streams.take(None)?;
+        let holder = Holder::User(who.name().to_owned());
+        let place = if resource.is_download() { self.streams.download(holder) } else { self.streams.answer(holder) }?;
         let headers = proxy::asked(asked.head.headers());
         let path = resource.path(&id);
         self.pass(Question { capture: &id, uid: &known.uid, method, path, query, headers }, place, access).await

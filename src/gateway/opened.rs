@@ -23,6 +23,7 @@ use super::problem::Problem;
 use super::proxy;
 use super::records::revoked;
 use super::route::Resource;
+use super::streams::Holder;
 use crate::api::access::{BUNDLE_MEDIA_TYPE, OPENED_PATH};
 use crate::api::link::{Link, Refused};
 use crate::installation::link_records::{Pin, Record};
@@ -80,7 +81,7 @@ impl App {
         if *asked.head.method() == Method::HEAD {
             return Ok(announced(record.pin.as_ref()));
         }
-        let place = self.streams.take(Some(link.id))?;
+        let place = self.streams.download(Holder::Link(link.id))?;
         let pin = match record.pin {
             Some(pin) => pin,
             None => match self.pin(&link, &known).await? {

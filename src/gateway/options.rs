@@ -29,10 +29,14 @@ pub struct Options {
 /// Bounds of a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Streams at a time; further ones are told to come back.
+    /// Downloads at a time; further ones are told to come back.
     pub streams: usize,
-    /// Streams at a time of one link.
+    /// Downloads at a time of one link.
     pub link_streams: usize,
+    /// Downloads at a time of one user, whatever tokens they show; other answers of keepers, too.
+    pub user_streams: usize,
+    /// Other answers of keepers at a time: summaries, lists, searches.
+    pub answers: usize,
     /// Open connections; one more waits in the system's backlog.
     pub connections: usize,
     /// A client that takes nothing, or a keeper that sends nothing, for this long is let go; there is no limit in total.
@@ -41,12 +45,23 @@ pub struct Limits {
     pub drain: Duration,
 }
 
+impl Limits {
+    /// Makes the bounds of a gateway with so many places for downloads, of which one user never gets more than half.
+    pub fn of(streams: usize) -> Self {
+        let limits = Self::default();
+        Self { streams, user_streams: limits.user_streams.min(streams.div_ceil(2)), ..limits }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         // A stream is two connections and their buffers, about 120 KiB, whatever it carries.
         Self {
             streams: 256,
             link_streams: 4,
+            // Jobs that share an account, and nowhere near all places.
+            user_streams: 16,
+            answers: 64,
             connections: 1024,
             idle: Duration::from_mins(1),
             drain: Duration::from_secs(20),

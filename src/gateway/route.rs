@@ -110,6 +110,11 @@ impl Resource {
         }
     }
 
+    /// Tells whether it is as large as what was captured, and not a word about it.
+    pub(super) fn is_download(&self) -> bool {
+        matches!(self, Self::Bundle | Self::Chunk(_))
+    }
+
     /// Returns where a keeper has it.
     pub(super) fn path(&self, capture: &CaptureId) -> String {
         let base = access::capture_path(capture);

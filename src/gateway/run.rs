@@ -107,7 +107,7 @@ async fn run(parts: Parts, progress: Arc<Progress>, metrics: GatewayMetrics, sta
         link_keys,
         reviews: Reviews::new(client.clone(), options.audience.clone(), Arc::clone(&clock), metrics.clone()),
         records: Records::new(client.clone(), &options.namespace, Arc::clone(&clock)),
-        streams: Streams::new(options.limits.streams, options.limits.link_streams),
+        streams: Streams::new(&options.limits),
         captures: Arc::clone(&progress.captures),
         has_tls: tls.is_some(),
         clock,

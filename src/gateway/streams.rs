@@ -1,85 +1,177 @@
-//! How many streams run at a time: altogether, and of each link.
+//! How many streams run at a time: altogether, of each link and of each user.
+//!
+//! What is small has places of its own, so that whoever fills those of downloads keeps nobody from looking.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::options::Limits;
 use super::problem::Problem;
 use crate::api::link::LinkId;
 
-/// How many streams of each link run; links without any are not in it.
-type Running = Mutex<HashMap<LinkId, usize>>;
+/// On whose account a stream runs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Holder {
+    /// A link: whoever has it.
+    Link(LinkId),
+    /// A user by name, whatever tokens they show.
+    User(String),
+}
+
+/// How many streams of each holder run; who has none is not in it.
+type Running = Mutex<HashMap<Holder, usize>>;
 
 /// The places of streams.
 pub(super) struct Streams {
-    all: Arc<Semaphore>,
+    downloads: Places,
+    answers: Places,
     of_link: usize,
-    links: Arc<Running>,
+    of_user: usize,
+}
+
+/// Places of one kind.
+struct Places {
+    all: Arc<Semaphore>,
+    running: Arc<Running>,
 }
 
 /// The place of one stream; dropped, another may begin.
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
-    link: Option<(LinkId, Arc<Running>)>,
+    holder: Holder,
+    running: Arc<Running>,
+}
+
+/// Why there is no place.
+enum Taken {
+    /// As many run as may.
+    All,
+    /// As many of this holder run as may of one: so many.
+    Own(usize),
 }
 
 impl Streams {
-    pub(super) fn new(all: usize, of_link: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(all)), of_link, links: Arc::default() }
+    pub(super) fn new(limits: &Limits) -> Self {
+        let (downloads, answers) = (Places::new(limits.streams), Places::new(limits.answers));
+        Self { downloads, answers, of_link: limits.link_streams, of_user: limits.user_streams }
     }
 
-    /// Takes a place.
+    /// Takes a place of a download.
     ///
     /// # Errors
-    /// A [`Problem`] where as many run as may.
-    pub(super) fn take(&self, link: Option<LinkId>) -> Result<Place, Problem> {
-        let permit = Arc::clone(&self.all).try_acquire_owned().map_err(|_| {
-            Problem::unavailable("TooManyDownloads", "as many downloads run as are allowed at a time: try again later")
-        })?;
-        let Some(id) = link else { return Ok(Place { _permit: permit, link: None }) };
-        let mut links = lock(&self.links);
-        let running = links.entry(id).or_default();
-        if *running >= self.of_link {
-            let detail = format!("{} downloads of this link run already: wait for one of them", self.of_link);
-            return Err(Problem::too_many("TooManyDownloadsOfLink", detail));
+    /// A [`Problem`] where as many run as may, altogether or of this holder.
+    pub(super) fn download(&self, holder: Holder) -> Result<Place, Problem> {
+        let is_link = matches!(holder, Holder::Link(_));
+        let at_most = if is_link { self.of_link } else { self.of_user };
+        self.downloads.take(holder, at_most).map_err(|taken| match taken {
+            Taken::All => Problem::unavailable(
+                "TooManyDownloads",
+                "as many downloads run as are allowed at a time: try again later",
+            ),
+            Taken::Own(n) if is_link => {
+                let detail = format!("{n} downloads of this link run already: wait for one of them");
+                Problem::too_many("TooManyDownloadsOfLink", detail)
+            }
+            Taken::Own(n) => {
+                let detail = format!("{n} downloads of yours run already: wait for one of them");
+                Problem::too_many("TooManyDownloadsOfUser", detail)
+            }
+        })
+    }
+
+    /// Takes a place of an answer that is no download.
+    ///
+    /// # Errors
+    /// A [`Problem`] where as many run as may, altogether or of this holder.
+    pub(super) fn answer(&self, holder: Holder) -> Result<Place, Problem> {
+        self.answers.take(holder, self.of_user).map_err(|taken| match taken {
+            Taken::All => Problem::unavailable(
+                "TooManyRequests",
+                "as many requests run as are allowed at a time: try again in a few seconds",
+            ),
+            Taken::Own(n) => {
+                let detail = format!("{n} requests of yours run already: wait for one of them");
+                Problem::too_many("TooManyRequestsOfUser", detail)
+            }
+        })
+    }
+}
+
+impl Places {
+    fn new(n: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(n)), running: Arc::default() }
+    }
+
+    fn take(&self, holder: Holder, at_most: usize) -> Result<Place, Taken> {
+        let permit = Arc::clone(&self.all).try_acquire_owned().map_err(|_| Taken::All)?;
+        let mut running = lock(&self.running);
+        let n = running.get(&holder).copied().unwrap_or_default();
+        if n >= at_most {
+            return Err(Taken::Own(n));
         }
-        *running += 1;
-        Ok(Place { _permit: permit, link: Some((id, Arc::clone(&self.links))) })
+        running.insert(holder.clone(), n + 1);
+        Ok(Place { _permit: permit, holder, running: Arc::clone(&self.running) })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let Some((id, links)) = self.link.take() else { return };
-        let mut links = lock(&links);
-        if let Some(running) = links.get_mut(&id) {
-            *running = running.saturating_sub(1);
-            if *running == 0 {
-                links.remove(&id);
+        let mut running = lock(&self.running);
+        if let Some(n) = running.get_mut(&self.holder) {
+            *n = n.saturating_sub(1);
+            if *n == 0 {
+                running.remove(&self.holder);
             }
         }
     }
 }
 
-fn lock(links: &Running) -> MutexGuard<'_, HashMap<LinkId, usize>> {
-    links.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(running: &Running) -> MutexGuard<'_, HashMap<Holder, usize>> {
+    running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn streams() -> Streams {
+        Streams::new(&Limits { streams: 4, link_streams: 2, user_streams: 3, answers: 4, ..Limits::default() })
+    }
+
+    fn user(name: &str) -> Holder {
+        Holder::User(name.to_owned())
+    }
+
+    fn reason(taken: Result<Place, Problem>) -> Option<&'static str> {
+        taken.err().map(|problem| problem.reason)
+    }
+
     #[test]
     fn places_are_bounded_altogether_and_for_each_link() {
-        let streams = Streams::new(3, 2);
+        let streams = streams();
         let (a, b) = (LinkId::draw().unwrap(), LinkId::draw().unwrap());
-        let first = streams.take(Some(a)).ok();
-        let second = streams.take(Some(a)).ok();
-        assert_eq!(streams.take(Some(a)).err().map(|problem| problem.reason), Some("TooManyDownloadsOfLink"));
-        let third = streams.take(Some(b)).ok();
-        assert_eq!(streams.take(None).err().map(|problem| problem.reason), Some("TooManyDownloads"));
-        drop((first, second, third));
-        assert!(streams.take(Some(a)).is_ok() && lock(&streams.links).len() <= 1);
+        let of_a = [0, 1].map(|_| streams.download(Holder::Link(a)).ok());
+        assert_eq!(reason(streams.download(Holder::Link(a))), Some("TooManyDownloadsOfLink"));
+        let others = [streams.download(Holder::Link(b)).ok(), streams.download(user("ada")).ok()];
+        assert_eq!(reason(streams.download(user("ada"))), Some("TooManyDownloads"));
+        drop((of_a, others));
+        assert!(streams.download(Holder::Link(a)).is_ok());
+    }
+
+    #[test]
+    fn one_user_takes_neither_the_places_of_others_nor_those_of_what_is_small() {
+        let streams = streams();
+        let downloads = [0, 1, 2].map(|_| streams.download(user("ada")).ok());
+        assert_eq!(reason(streams.download(user("ada"))), Some("TooManyDownloadsOfUser"));
+        assert_eq!(reason(streams.download(user("ben"))), None);
+        let answers = [0, 1, 2].map(|_| streams.answer(user("ada")).ok());
+        assert!(answers.iter().all(Option::is_some));
+        assert_eq!(reason(streams.answer(user("ada"))), Some("TooManyRequestsOfUser"));
+        let _last = streams.answer(user("ben")).ok();
+        assert_eq!(reason(streams.answer(user("cleo"))), Some("TooManyRequests"));
+        drop(downloads);
+        assert_eq!(reason(streams.download(user("ada"))), None);
     }
 }

@@ -88,7 +88,7 @@ impl GatewayArgs {
             collector_url: self.collector_url.clone(),
             trusted_proxies: self.trusted_proxies.iter().copied().collect(),
             max_link_ttl: Duration::from_secs(self.max_link_seconds),
-            limits: Limits { streams: self.max_streams.into(), ..Limits::default() },
+            limits: Limits::of(self.max_streams.into()),
         }
     }
 }
@@ -242,7 +242,8 @@ mod tests {
         ] {
             assert!(parse(&wrong).is_err(), "{wrong:?}");
         }
-        assert_eq!(parse(&["--max-streams", "7"]).unwrap().limits.streams, 7);
+        let few = parse(&["--max-streams", "7"]).unwrap().limits;
+        assert_eq!((few.streams, few.user_streams), (7, 4), "one user leaves some to others");
         let trusted = ["10.0.0.0/8", "fd00::1"].iter().map(|text| text.parse::<Network>().unwrap()).collect();
         assert_eq!(parse(&["--trusted-proxies", "10.0.0.0/8,fd00::1"]).unwrap().trusted_proxies, trusted);
     }

@@ -169,6 +169,38 @@ fn who_waited_for_a_new_key_asks_again_with_it() {
 }
 
 #[test]
+fn one_user_leaves_places_to_others() {
+    let (api, key) = cluster();
+    // More than what sockets hold back, so that a stream that nobody reads goes on running.
+    let captured = Captured::start(&api, key, 40);
+    let site = Site::start(api, options(&captured.web));
+    let bundle = format!("{BASE}/bundle.tar");
+    let begin = |token: &str| {
+        let mut client = Client::connect(&site.address).unwrap();
+        client.begin(&format!("GET {bundle}"), &[("authorization", &format!("Bearer {token}"))], b"").unwrap();
+        let head = client.head().unwrap();
+        (client, head)
+    };
+    let mut running: Vec<_> = (0..16).map(|_| begin("support-token")).collect();
+    assert!(running.iter().all(|(_, head)| head.status == 200));
+    // Another token of theirs makes no other user of them.
+    site.reviewer.know("second-token", "sam", None, Some(("tracecapture-support", "shop")));
+    for token in ["support-token", "second-token"] {
+        let (mut client, head) = begin(token);
+        assert_eq!(head.status, 429, "{token}");
+        let refused = client.body(head).unwrap();
+        assert_eq!(
+            (refused.problem(429).as_str(), refused.header("retry-after")),
+            ("TooManyDownloadsOfUser", Some("5"))
+        );
+    }
+    assert_eq!(begin("admin-token").1.status, 200);
+    assert_eq!(site.get("support-token", BASE).status, 200, "what is small has places of its own");
+    running.pop();
+    wait_until("a place is free", || begin("support-token").1.status == 200);
+}
+
+#[test]
 fn streams_are_bounded_altogether() {
     let (api, key) = cluster();
     let captured = Captured::start(&api, key, 30);
@@ -184,6 +216,9 @@ fn streams_are_bounded_altogether() {
     assert!(running.iter().all(|(_, head)| head.status == 200));
     let (mut client, head) = begin();
     assert_eq!(client.body(head).unwrap().problem(503), "TooManyDownloads");
+    for path in [BASE.to_owned(), format!("{BASE}/chunks")] {
+        assert_eq!(site.ask("GET", &path, &BEARER).status, 200, "what is small goes on: {path}");
+    }
     drop(running);
     wait_until("a place is free", || begin().1.status == 200);
 }

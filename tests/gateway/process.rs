@@ -27,6 +27,23 @@ use crate::reviewer::Reviewer;
 use crate::site::{BASE, SYSTEM, TOKENS, cluster};
 use crate::support::tracecapture;
 
+/// Users who may download, and their tokens: one alone may not have many downloads at a time.
+const READERS: [(&str, &str); 13] = [
+    ("reader-a", "anna"),
+    ("reader-b", "ben"),
+    ("reader-c", "cleo"),
+    ("reader-d", "dora"),
+    ("reader-e", "eva"),
+    ("reader-f", "finn"),
+    ("reader-g", "gus"),
+    ("reader-h", "hal"),
+    ("reader-i", "ida"),
+    ("reader-j", "jon"),
+    ("reader-k", "kim"),
+    ("reader-l", "leo"),
+    ("reader-m", "mia"),
+];
+
 /// Returns how many bytes the bundle has that a keeper makes up.
 fn large() -> u64 {
     std::env::var("TRACECAPTURE_BUNDLE_BYTES").map_or(32 << 20, |bytes| bytes.parse().unwrap())
@@ -46,6 +63,9 @@ fn serve_api(api: &FakeApi) -> (Runtime, SocketAddr) {
     let reviewer = Arc::new(Reviewer::default());
     for (token, name, audience, role) in TOKENS {
         reviewer.know(token, name, audience, role);
+    }
+    for (token, name) in READERS {
+        reviewer.know(token, name, None, Some(("tracecapture-support", "shop")));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (client, listener) =
@@ -156,7 +176,8 @@ fn ten_large_downloads_and_two_hundred_slow_readers_take_little_memory() {
     let with_ten = process.peak();
     assert!(with_ten < 64 << 10, "{with_ten} KiB");
     // They read the head and no more.
-    let slow: Vec<_> = (0..200).map(|_| client.begin("GET", &bundle, &[])).collect();
+    let reader = |n: usize| raw::Client::new(&process.address, Some(READERS[n % READERS.len()].0));
+    let slow: Vec<_> = (0..200).map(|n| reader(n).begin("GET", &bundle, &[])).collect();
     assert!(slow.iter().all(|started| started.status == 200));
     whole();
     // An idle process differs from build to build; what streams take does not.
