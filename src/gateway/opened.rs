@@ -83,7 +83,10 @@ impl App {
         }
         let place = self.streams.download(Holder::Link(link.id))?;
         let pin = match record.pin {
-            Some(pin) => pin,
+            Some(pin) => {
+                self.records.note_use(&[link.id]).await;
+                pin
+            }
             None => match self.pin(&link, &known).await? {
                 Ok(pin) => pin,
                 Err(refusal) => return Ok(refusal),

@@ -1,18 +1,27 @@
-//! The record of links as requests see it: read at most once a second, and its faults as answers.
+//! The record of links as requests see it: read at most once a second, its faults as answers, and what requests note in it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use kube::Client;
+use tokio::time::sleep;
 use tracing::warn;
 
 use super::memo::{Answer, Memo};
 use super::problem::Problem;
+use super::streams::Streams;
 use crate::api::link::LinkId;
 use crate::clock::Clock;
-use crate::installation::link_records::{LinkRecords, Pin, Record, RecordError, View, add};
+use crate::installation::link_places;
+use crate::installation::link_records::{LinkRecords, Pin, Record, RecordError, View};
 use crate::telemetry::chain;
+
+/// How old the note of a link's use becomes before it is written anew.
+const NOTE_AGAIN: Duration = Duration::from_mins(30);
+
+/// How often it is looked which links are in use.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// The API server does not answer. Another try may help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,13 +40,15 @@ impl Answer for Arc<View> {
 
 /// The way to the record.
 pub(super) struct Records {
-    records: LinkRecords,
+    links: LinkRecords,
+    clock: Arc<dyn Clock>,
     view: Memo<(), Arc<View>, Unavailable>,
 }
 
 impl Records {
     pub(super) fn new(client: Client, namespace: &str, clock: Arc<dyn Clock>) -> Self {
-        Self { view: Memo::new(Arc::clone(&clock), 1), records: LinkRecords::new(client, namespace, clock) }
+        let links = LinkRecords::new(client, namespace, Arc::clone(&clock));
+        Self { view: Memo::new(Arc::clone(&clock), 1), clock, links }
     }
 
     /// Returns all links, as they were a second or two ago.
@@ -45,7 +56,7 @@ impl Records {
     /// # Errors
     /// A [`Problem`] where the API server does not answer: then no link opens anything.
     pub(super) async fn view(&self) -> Result<Arc<View>, Problem> {
-        let records = self.records.clone();
+        let records = self.links.clone();
         let ask = move || {
             async move {
                 let read = records.read().await.map_err(|error| {
@@ -76,7 +87,7 @@ impl Records {
     /// # Errors
     /// A [`Problem`] where there are too many, or where it cannot be written.
     pub(super) async fn add(&self, id: LinkId, record: &Record) -> Result<(), Problem> {
-        self.change(|view| Ok(add(view, id, record.clone())?)).await
+        self.change(|view| Ok(link_places::add(view, id, record.clone())?)).await
     }
 
     /// Revokes a link; tells whether there is one.
@@ -96,15 +107,51 @@ impl Records {
     /// # Errors
     /// A [`Problem`] where it cannot be written.
     pub(super) async fn pin(&self, id: LinkId, pin: &Pin) -> Result<Pin, Problem> {
-        self.change(|view| {
-            let record = view.get_mut(&id).ok_or_else(revoked)?;
-            Ok(record.pin.get_or_insert_with(|| pin.clone()).clone())
-        })
-        .await
+        let now = self.clock.now();
+        self.change(|view| link_places::pin(view, id, pin, now)?.ok_or_else(revoked)).await
+    }
+
+    /// Notes that links are in use, of those that lose their places where they are not; a failure hinders nobody.
+    pub(super) async fn note_use(&self, links: &[LinkId]) {
+        let now = self.clock.now().truncated_to_millis();
+        let is_due = |record: &Record| {
+            let age = record.used.map(|used| now.saturating_since(used));
+            record.in_status && age.is_none_or(|age| age >= NOTE_AGAIN)
+        };
+        let Ok(view) = self.view().await else { return };
+        let due: Vec<&LinkId> = links.iter().filter(|id| view.get(id).is_some_and(is_due)).collect();
+        if due.is_empty() {
+            return;
+        }
+        let note = |view: &mut View| {
+            for id in &due {
+                if let Some(record) = view.get_mut(id) {
+                    record.used = Some(now);
+                }
+            }
+            Ok(())
+        };
+        if let Err(problem) = self.change(note).await {
+            warn!(reason = problem.reason, "cannot note that links are in use");
+        }
+    }
+
+    /// Notes which links' downloads run, for as long as it is polled.
+    ///
+    /// # Cancel safety
+    /// Safe: a note is made whole or not at all.
+    pub(super) async fn follow(&self, streams: &Streams) {
+        loop {
+            sleep(LOOK_AGAIN).await;
+            let running = streams.links();
+            if !running.is_empty() {
+                self.note_use(&running).await;
+            }
+        }
     }
 
     async fn change<T>(&self, change: impl Fn(&mut View) -> Result<T, Problem>) -> Result<T, Problem> {
-        let outcome = self.records.change(change).await?;
+        let outcome = self.links.change(change).await?;
         self.view.forget(&());
         Ok(outcome)
     }
@@ -114,7 +161,16 @@ impl From<RecordError> for Problem {
     fn from(error: RecordError) -> Self {
         match error {
             RecordError::Full => {
-                let detail = "as many links live as can be recorded: revoke some, or wait until some expire";
+                let detail = "as many links live as can be recorded: revoke some (`kubectl tracecapture link revoke ID`), \
+                              or wait until some expire";
+                Self::new(http::StatusCode::CONFLICT, "TooManyLinks", detail)
+            }
+            RecordError::Share { namespace, links, left } => {
+                let detail = format!(
+                    "the namespace `{namespace}` has {links} links, and places for {left} are left to all others: revoke some \
+                     of its own (`kubectl tracecapture link list NAME -n {namespace}` shows them, `kubectl tracecapture link \
+                     revoke ID` ends one), or wait until some expire"
+                );
                 Self::new(http::StatusCode::CONFLICT, "TooManyLinks", detail)
             }
             RecordError::Busy => {

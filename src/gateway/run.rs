@@ -119,6 +119,7 @@ async fn run(parts: Parts, progress: Arc<Progress>, metrics: GatewayMetrics, sta
     tokio::join!(
         progress.captures.follow(&client, &app.options.watched),
         app.link_keys.follow(),
+        app.records.follow(&app.streams),
         server::serve(listener, tls, Arc::clone(&app), stage),
     );
 }

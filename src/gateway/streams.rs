@@ -97,6 +97,16 @@ impl Streams {
             }
         })
     }
+
+    /// Returns the links of which downloads run.
+    pub(super) fn links(&self) -> Vec<LinkId> {
+        let running = lock(&self.downloads.running);
+        let links = running.keys().filter_map(|holder| match holder {
+            Holder::Link(id) => Some(*id),
+            Holder::User(_) => None,
+        });
+        links.collect()
+    }
 }
 
 impl Places {
@@ -156,8 +166,11 @@ mod tests {
         assert_eq!(reason(streams.download(Holder::Link(a))), Some("TooManyDownloadsOfLink"));
         let others = [streams.download(Holder::Link(b)).ok(), streams.download(user("ada")).ok()];
         assert_eq!(reason(streams.download(user("ada"))), Some("TooManyDownloads"));
+        let mut running = streams.links();
+        running.sort_unstable();
+        assert_eq!(running, [a.min(b), a.max(b)]);
         drop((of_a, others));
-        assert!(streams.download(Holder::Link(a)).is_ok());
+        assert!(streams.download(Holder::Link(a)).is_ok() && streams.links().is_empty());
     }
 
     #[test]

@@ -17,18 +17,13 @@ use thiserror::Error;
 use tokio::time::sleep;
 
 use super::answer::optional;
+use super::link_places::{MAX_BYTES, MAX_LINKS, fit};
 use crate::api::link::{Link, LinkId, LinkScope};
 use crate::api::names::MANAGED_BY;
 use crate::clock::{Clock, Timestamp};
 
 /// The `ConfigMap` of the record.
 pub const RECORD_NAME: &str = "tracecapture-links";
-
-/// Links that live at a time.
-const MAX_LINKS: usize = 1000;
-
-/// Bytes of all entries: a `ConfigMap` may have 1 MiB.
-const MAX_BYTES: usize = 768 << 10;
 
 /// How often a write is tried that others were faster with.
 const TRIES: u32 = 8;
@@ -60,6 +55,9 @@ pub struct Record {
     /// What its first download began with, and every further one gets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<Pin>,
+    /// When its first download began; of a link for a status, when it was last in use, half an hour more or less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<Timestamp>,
 }
 
 /// What a link's downloads get, so that each goes on with the bytes that it began with.
@@ -78,9 +76,19 @@ pub type View = BTreeMap<LinkId, Record>;
 /// Why the record could not be read or changed.
 #[derive(Debug, Error)]
 pub enum RecordError {
-    /// There are too many links. A retry helps once some have expired.
+    /// There are too many links. A retry helps once some have ended.
     #[error("as many links live as can be recorded: {MAX_LINKS}, or {MAX_BYTES} bytes")]
     Full,
+    /// One namespace has as many links as all others have places. A retry helps once some of its own have ended.
+    #[error("the namespace `{namespace}` has {links} links, and places for {left} are left to all others")]
+    Share {
+        /// The namespace.
+        namespace: String,
+        /// How many it has.
+        links: usize,
+        /// How many more can be recorded.
+        left: usize,
+    },
     /// Others change it all the time. A retry may help.
     #[error("others change the record of links at the same time")]
     Busy,
@@ -115,6 +123,7 @@ impl Record {
             revoked: false,
             in_status: false,
             pin: None,
+            used: None,
         }
     }
 
@@ -123,18 +132,6 @@ impl Record {
         let expires = self.expires.as_unix_nanos() / NANOS_PER_SECOND;
         Link { id, uid: self.uid.clone(), scope: self.scope.clone(), expires }
     }
-}
-
-/// Adds a link to the others.
-///
-/// # Errors
-/// [`RecordError::Full`].
-pub fn add(view: &mut View, id: LinkId, record: Record) -> Result<(), RecordError> {
-    if view.len() >= MAX_LINKS {
-        return Err(RecordError::Full);
-    }
-    view.insert(id, record);
-    Ok(())
 }
 
 impl LinkRecords {
@@ -153,6 +150,8 @@ impl LinkRecords {
     }
 
     /// Reads, changes and writes, until nobody was faster; what is the same after the change is not written.
+    ///
+    /// Where what is written would not fit, links go that hold no place: `link_places` says which.
     ///
     /// # Errors
     /// What `change` refuses, and [`RecordError`].
@@ -174,6 +173,7 @@ impl LinkRecords {
             if view == before {
                 return Ok(outcome);
             }
+            fit(&mut view, now);
             let data = write(&view)?;
             let written = match read {
                 Some(object) => {

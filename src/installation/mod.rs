@@ -7,6 +7,7 @@ pub mod collector_url;
 pub mod deadline;
 pub mod keys;
 pub mod link_keys;
+pub mod link_places;
 pub mod link_records;
 
 /// Whose captures an installation looks after.

@@ -22,14 +22,16 @@ use crate::api::{LinkStatus, StatusLink, ValidCapture};
 use crate::clock::{Clock, Timestamp};
 use crate::installation::answer::told;
 use crate::installation::link_keys::{KeptKeys, LinkKeyError};
-use crate::installation::link_records::{LinkRecords, Record, RecordError, View, add};
+use crate::installation::link_places::add;
+use crate::installation::link_records::{LinkRecords, Record, RecordError, View};
 use crate::telemetry::chain;
 
 /// How long a link lives, unless links may not live that long. It is renewed at half of that.
 const LIFE: Duration = Duration::from_hours(24);
 
 /// A link that was downloaded from hands out what there was then, so that it can be gone on with. After this part of
-/// its life another one takes its place, which hands out what there is by then: an hour of a day.
+/// its life another one is shown in its stead, which hands out what there is by then: an hour of a day. It stays open
+/// itself until its place in the record is needed and nobody uses it any more.
 const USED_PART: u32 = 24;
 
 /// How long what was read counts: as long as the gateways take to notice an exchange of keys.

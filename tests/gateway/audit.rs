@@ -25,7 +25,7 @@ impl io::Write for Log {
 }
 
 /// Logs from now on, and returns how to read what was logged.
-fn log() -> impl Fn() -> String {
+pub(crate) fn log() -> impl Fn() -> String {
     let kept = *LOG.get_or_init(|| {
         let kept: &'static Mutex<Vec<u8>> = Box::leak(Box::default());
         let builder = tracing_subscriber::fmt().json().flatten_event(true).with_max_level(tracing::Level::TRACE);
@@ -36,7 +36,7 @@ fn log() -> impl Fn() -> String {
 }
 
 /// Returns the audit lines with this in them.
-fn lines(log: &str, part: &str) -> Vec<Value> {
+pub(crate) fn lines(log: &str, part: &str) -> Vec<Value> {
     let lines = log.lines().filter(|line| line.contains("\"target\":\"audit\"") && line.contains(part));
     lines.map(|line| serde_json::from_str(line).unwrap()).collect()
 }

@@ -29,6 +29,7 @@ mod keepers;
 mod links;
 mod permissions;
 mod process;
+mod record;
 mod resume;
 mod reviewer;
 mod site;

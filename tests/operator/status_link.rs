@@ -149,6 +149,28 @@ async fn a_link_that_was_used_gives_way_after_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_full_record_makes_room_for_what_is_newer() {
+    let site = Site::at_rest(capture(json!({}))).await;
+    // Forty captures, each of which was downloaded every twenty minutes.
+    let entries = (0..1000).map(|n| {
+        let (capture, hour, minute) = (format!("crowd-{}", n % 40), n / 40 / 3, n / 40 % 3 * 20);
+        let entry = json!({
+            "capture": format!("{SHOP}/{capture}"), "uid": capture, "createdBy": "tracecapture-operator", "scope": {},
+            "created": format!("2026-11-21T{hour:02}:{minute:02}:00Z"), "expires": "2026-11-22T00:00:00Z",
+            "inStatus": true, "pin": { "snapshot": "s", "bytes": 1 },
+        });
+        (format!("{n:032x}"), entry.to_string().into())
+    });
+    let data: serde_json::Map<String, Value> = entries.collect();
+    let metadata = json!({ "name": RECORD, "namespace": SYSTEM });
+    site.api.put("configmaps", json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data }));
+    set(&site, "Signed");
+    pass(minutes(1)).await;
+    assert!(open(&site, &shown(&site)["url"]).is_ok());
+    assert_eq!(recorded(&site.api).len(), 1000, "one went for it");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_hinders_it_is_said_and_hinders_nothing_else() {
     let site = Site::at_rest(capture(json!({}))).await;
     let on_secrets = |verb: &crate::fake::Verb| verb.target.resource == "secrets";
