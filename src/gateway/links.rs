@@ -64,7 +64,7 @@ impl App {
             Method::GET | Method::HEAD => {
                 self.authorise(&who, permission(&id, "list", "link")).await?;
                 let known = self.find(&id)?;
-                let view = self.records.view().await?;
+                let view = self.records.view_anew().await?;
                 let now = self.clock.now();
                 let of_capture = view.iter().filter(|(_, record)| record.uid == known.uid && now < record.expires);
                 let links: Vec<Value> = of_capture.map(|(id, record)| show(*id, record)).collect();
@@ -146,7 +146,7 @@ impl App {
         only_delete(asked)?;
         self.authorise(&who, permission(capture, "delete", "link")).await?;
         let name = capture.to_string();
-        let id = self.named(prefix, |record| record.capture == name).await?.ok_or_else(no_link)?;
+        let (id, _) = self.named(prefix, |record| record.capture == name).await?.ok_or_else(no_link)?;
         self.end(&who, id).await
     }
 
@@ -159,8 +159,7 @@ impl App {
     ) -> Result<Response<GatewayBody>, Problem> {
         let who = self.identify(asked, None, access).await?;
         only_delete(asked)?;
-        let id = self.named(prefix, |_| true).await?.ok_or_else(no_link)?;
-        let record = self.records.find(id).await?.ok_or_else(no_link)?;
+        let (id, record) = self.named(prefix, |_| true).await?.ok_or_else(no_link)?;
         let (namespace, name) = record.capture.split_once('/').ok_or_else(no_link)?;
         let capture = CaptureId::new(namespace, name).map_err(|_| no_link())?;
         if !self.may(&who, permission(&capture, "delete", "link")).await? {
@@ -179,11 +178,17 @@ impl App {
     }
 
     /// Finds the one link whose id begins so; none where several do.
-    async fn named(&self, prefix: &str, is_meant: impl Fn(&Record) -> bool) -> Result<Option<LinkId>, Problem> {
-        let view = self.records.view().await?;
-        let mut found = view.iter().filter(|(id, record)| id.to_string().starts_with(prefix) && is_meant(record));
+    ///
+    /// Another replica may have made it a moment ago, so the record is read anew.
+    async fn named(
+        &self,
+        prefix: &str,
+        is_meant: impl Fn(&Record) -> bool,
+    ) -> Result<Option<(LinkId, Record)>, Problem> {
+        let view = self.records.view_anew().await?;
+        let mut found = view.into_iter().filter(|(id, record)| id.to_string().starts_with(prefix) && is_meant(record));
         Ok(match (found.next(), found.next()) {
-            (Some((id, _)), None) => Some(*id),
+            (Some(found), None) => Some(found),
             _ => None,
         })
     }

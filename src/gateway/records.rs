@@ -57,17 +57,16 @@ impl Records {
     /// A [`Problem`] where the API server does not answer: then no link opens anything.
     pub(super) async fn view(&self) -> Result<Arc<View>, Problem> {
         let records = self.links.clone();
-        let ask = move || {
-            async move {
-                let read = records.read().await.map_err(|error| {
-                    warn!(error = chain(&error), "cannot read the record of links");
-                    Unavailable
-                })?;
-                Ok(Arc::new(read))
-            }
-            .boxed()
-        };
+        let ask = move || async move { Ok(Arc::new(read(&records).await?)) }.boxed();
         self.view.get(&(), ask).await.map_err(|Unavailable| unavailable("read"))
+    }
+
+    /// Returns all links as they are now, whichever replica changed them.
+    ///
+    /// # Errors
+    /// As [`Records::view`].
+    pub(super) async fn view_anew(&self) -> Result<View, Problem> {
+        read(&self.links).await.map_err(|Unavailable| unavailable("read"))
     }
 
     /// Returns a link; one that is not among those known is looked for anew, since it may be a second old.
@@ -182,6 +181,13 @@ impl From<RecordError> for Problem {
             }
         }
     }
+}
+
+async fn read(records: &LinkRecords) -> Result<View, Unavailable> {
+    records.read().await.map_err(|error| {
+        warn!(error = chain(&error), "cannot read the record of links");
+        Unavailable
+    })
 }
 
 /// The answer to a link that was revoked.

@@ -8,7 +8,7 @@ use tracecapture::clock::{Clock as _, SystemClock, Timestamp};
 
 use crate::audit;
 use crate::client::{Answer, Client, wait_until};
-use crate::site::{Captured, SYSTEM, Site, capture, cluster, options};
+use crate::site::{BASE, Captured, SYSTEM, Site, capture, cluster, options};
 
 const RECORD: &str = "tracecapture-links";
 
@@ -153,4 +153,21 @@ fn use_of_a_link_in_a_status_is_noted_while_it_lasts() {
     site.clock.advance(3600);
     assert_eq!(site.ask("GET", &own, &[("range", "bytes=5-9")]).status, 206);
     assert_eq!(site.api.get("configmaps", SYSTEM, RECORD).unwrap(), before);
+}
+
+#[test]
+fn every_replica_lists_and_revokes_what_another_one_made() {
+    let site = site();
+    let other = Site::start(site.api.clone(), options("http://127.0.0.1:1"));
+    let bearer = [("authorization", "Bearer admin-token")];
+    let listed = || other.ask("GET", &format!("{BASE}/links"), &bearer).json()["links"].as_array().unwrap().len();
+    assert_eq!(listed(), 0);
+    for n in 1..=2 {
+        let link = site.link(&json!({}));
+        assert_eq!(listed(), n);
+        let of_capture = format!("{BASE}/links/{}", link["id"].as_str().unwrap());
+        let of_any = format!("/api/v1/links/{}", link["id"].as_str().unwrap());
+        let path = if n == 1 { of_capture } else { of_any };
+        assert_eq!(other.ask("DELETE", &path, &bearer).status, 200, "{path}");
+    }
 }
