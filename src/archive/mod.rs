@@ -90,6 +90,7 @@
 //! # Retention
 //! Oldest first, by the time in the name, until size and age are both within limits and the next chunk fits.
 //! It only deletes, so it works with no byte free. Deleting twice is deleting once, so two keepers do no harm.
+//! What a running download holds stays beyond both limits, for a bounded time and while the volume has room.
 //!
 //! # Bundle
 //! `manifest.json`, then the entries of every chunk without their ends, then one end: byte ranges of existing files

@@ -99,9 +99,13 @@ impl Cause {
 /// Decides what goes, oldest first.
 ///
 /// Only sealed chunks and quarantined bytes go. A chunk in progress counts as what it may
-/// grow to. `pinned` chunks are held by running downloads and spared, but for what is
-/// cleared: somebody wants it gone. Whoever keeps the pins bounds them in time. A wall clock that was set back makes every chunk young, which
-/// stops the age limit and nothing else.
+/// grow to. A wall clock that was set back makes every chunk young, which stops the age
+/// limit and nothing else.
+///
+/// `pinned` chunks are held by running downloads. They stay beyond the limits of size and age,
+/// which are exceeded by their length at the most, for as long as whoever keeps the pins allows.
+/// They go where the volume has no room, because there the newest would be lost instead, and
+/// where they are cleared, because somebody wants them gone.
 pub fn plan(inventory: &Inventory, pinned: &BTreeSet<ChunkName>, limits: &Limits, now: Timestamp) -> Vec<Eviction> {
     let growth = growth(inventory, limits);
     let mut left = inventory.total_bytes();
@@ -115,22 +119,22 @@ pub fn plan(inventory: &Inventory, pinned: &BTreeSet<ChunkName>, limits: &Limits
         let (name, len) = candidate.name_and_len();
         let is_old = limits.max_age.is_some_and(|max_age| now.saturating_since(name.started()) > max_age);
         let is_cleared = limits.clear_before.is_some_and(|before| name.started() < before);
+        let is_free = !candidate.is_among(pinned);
         let cause = match () {
             () if is_cleared => Cause::Clear,
-            () if is_old => Cause::Age,
-            () if over_limit > 0 => Cause::Size,
+            () if is_old && is_free => Cause::Age,
+            () if over_limit > 0 && is_free => Cause::Size,
             () if over_volume > 0 && left > keep_ours => Cause::Volume,
-            () => continue,
-        };
-        let target = match candidate {
-            Candidate::Chunk(chunk) if pinned.contains(&chunk.name) && !is_cleared => continue,
-            Candidate::Chunk(chunk) => Target::Chunk(chunk.name.clone()),
-            Candidate::Quarantined(file) => Target::Quarantined(file.file_name.clone()),
+            () => {
+                // What is spared for a download goes beyond the limit; a younger chunk must not go in its place.
+                over_limit = over_limit.saturating_sub(len);
+                continue;
+            }
         };
         left = left.saturating_sub(len);
         over_limit = over_limit.saturating_sub(len);
         over_volume = over_volume.saturating_sub(len);
-        evictions.push(Eviction { target, len, cause });
+        evictions.push(Eviction { target: candidate.target(), len, cause });
     }
     evictions
 }
@@ -180,6 +184,21 @@ impl<'a> Candidate<'a> {
         match self {
             Self::Chunk(Chunk { name, len, .. }) => (name, *len),
             Self::Quarantined(Quarantined { chunk, len, .. }) => (chunk, *len),
+        }
+    }
+
+    fn is_among(self, pinned: &BTreeSet<ChunkName>) -> bool {
+        match self {
+            Self::Chunk(chunk) => pinned.contains(&chunk.name),
+            // No download reads them.
+            Self::Quarantined(_) => false,
+        }
+    }
+
+    fn target(self) -> Target {
+        match self {
+            Self::Chunk(chunk) => Target::Chunk(chunk.name.clone()),
+            Self::Quarantined(file) => Target::Quarantined(file.file_name.clone()),
         }
     }
 }
@@ -261,8 +280,31 @@ mod tests {
     }
 
     #[test]
-    fn a_pinned_chunk_is_spared_and_the_next_one_goes() {
-        check(&inventory(4), &[0], LIMITS, at(9), &[(1, Cause::Size)]);
+    fn a_pinned_chunk_is_spared_and_no_younger_one_goes_in_its_place() {
+        check(&inventory(4), &[0], LIMITS, at(9), &[]);
+        check(&inventory(5), &[0], LIMITS, at(9), &[(1, Cause::Size)]);
+        // All but the newest: it was sealed while a download of the others ran.
+        check(&inventory(5), &[0, 1, 2, 3], LIMITS, at(9), &[]);
+        check(&inventory(5), &[1, 3], LIMITS, at(9), &[(0, Cause::Size)]);
+    }
+
+    #[test]
+    fn a_pinned_chunk_outlives_its_age_until_it_is_free() {
+        let limits = Limits { max_age: Some(Duration::from_secs(5)), ..LIMITS };
+        check(&inventory(3), &[0], limits, at(7), &[(1, Cause::Age)]);
+    }
+
+    #[test]
+    fn where_the_volume_has_no_room_pinned_chunks_go_oldest_first() {
+        let short = |free, max_bytes| Limits {
+            max_bytes,
+            volume: Some(VolumeLimits { free, keep_free: 100, keep_ours: 0 }),
+            ..LIMITS
+        };
+        check(&inventory(3), &[0, 1, 2], short(90, 500), at(9), &[(0, Cause::Volume)]);
+        check(&inventory(3), &[0, 1], short(0, 500), at(9), &[(0, Cause::Volume), (1, Cause::Volume)]);
+        // Over both limits, too, the newest is not what goes.
+        check(&inventory(5), &[0, 1, 2, 3], short(90, 500), at(9), &[(0, Cause::Volume)]);
     }
 
     #[test]
