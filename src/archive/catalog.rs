@@ -3,7 +3,7 @@
 //! Sealed chunks and quarantined bytes never change, so their sizes are asked for once
 //! and remembered: a sweep over ten thousand chunks is one listing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -95,6 +95,15 @@ impl Inventory {
         let chunks = self.chunks.iter().map(|chunk| chunk.len);
         let quarantine = self.quarantine.iter().map(|file| file.len);
         chunks.chain(quarantine).chain(self.temporaries.iter().map(|file| file.len)).sum::<u64>() + self.unlinked_bytes
+    }
+
+    /// Yields what may still grow: of each writer the newest chunk in progress.
+    ///
+    /// A writer has one at the most; the others were left by a failure or a crash.
+    pub fn growing(&self) -> impl Iterator<Item = &Chunk> {
+        let in_progress = self.chunks.iter().filter(|chunk| chunk.state == ChunkState::InProgress);
+        let newest: BTreeMap<_, _> = in_progress.map(|chunk| (chunk.name.writer(), chunk)).collect();
+        newest.into_values()
     }
 
     /// Yields the files of each chunk: one, or several where a crash or a copy left two states.

@@ -84,7 +84,7 @@
 //! | 11 | two names of one chunk | lost reply, crash while recovering | compare; drop what the sealed one holds |
 //! | 12 | `.recovering`, temporaries | crash while recovering | the same table again |
 //! | 13 | the writer still lives | suspended, partitioned | it loses its path, see above |
-//! | 14 | sync said `EIO` | pages lost | new chunk; this one is an orphan |
+//! | 14 | sync said `EIO` | pages lost | new chunk; this one is an orphan, or removed where nothing was committed |
 //! | 15 | `ENOSPC`, `EDQUOT` | full | cut back, answer "retry", let retention run |
 //!
 //! # Retention

@@ -98,8 +98,8 @@ impl Cause {
 
 /// Decides what goes, oldest first.
 ///
-/// Only sealed chunks and quarantined bytes go. A chunk in progress counts as what it may
-/// grow to. A wall clock that was set back makes every chunk young, which stops the age
+/// Only sealed chunks and quarantined bytes go. Of each writer one chunk in progress counts as
+/// what it may grow to. A wall clock that was set back makes every chunk young, which stops the age
 /// limit and nothing else.
 ///
 /// `pinned` chunks are held by running downloads. They stay beyond the limits of size and age,
@@ -205,13 +205,10 @@ impl<'a> Candidate<'a> {
 
 /// Returns by how many bytes the directory may grow before the next chunk is begun.
 fn growth(inventory: &Inventory, limits: &Limits) -> u64 {
-    let may_grow = |chunk: &Chunk| match chunk.state {
-        ChunkState::InProgress => limits.headroom.saturating_sub(chunk.len),
-        // Recovery makes a copy before it removes the orphan.
-        ChunkState::Recovering => chunk.len,
-        ChunkState::Sealed => 0,
-    };
-    inventory.chunks.iter().map(may_grow).fold(0, u64::saturating_add)
+    let growing = inventory.growing().map(|chunk| limits.headroom.saturating_sub(chunk.len));
+    // Recovery makes a copy before it removes the orphan.
+    let claimed = inventory.chunks.iter().filter(|chunk| chunk.state == ChunkState::Recovering);
+    growing.chain(claimed.map(|chunk| chunk.len)).fold(0, u64::saturating_add)
 }
 
 /// Returns what may go, in the order in which it goes: a chunk before its quarantined bytes.
@@ -255,6 +252,25 @@ mod tests {
     fn keeps_room_for_what_is_in_progress_and_for_the_next_chunk() {
         check(&inventory(3), &[], LIMITS, at(9), &[]);
         check(&inventory(5), &[], LIMITS, at(9), &[(0, Cause::Size), (1, Cause::Size)]);
+    }
+
+    #[test]
+    fn what_a_writer_left_open_does_not_count_as_growing() {
+        let mut inventory = inventory(3);
+        let in_progress = |writer, n, len| Chunk {
+            name: chunk(writer, 1, n),
+            state: ChunkState::InProgress,
+            len,
+            modified: Duration::ZERO,
+        };
+        inventory.chunks.extend((4..24).map(|n| in_progress("a", n, 0)));
+        // Three sealed, ten bytes of one that was left, the room of the newest and of the next one.
+        check(&inventory, &[], Limits { max_bytes: 510, ..LIMITS }, at(99), &[]);
+        check(&inventory, &[], Limits { max_bytes: 509, ..LIMITS }, at(99), &[(0, Cause::Size)]);
+        // Another writer's newest grows as well.
+        inventory.chunks.push(in_progress("b", 24, 30));
+        check(&inventory, &[], Limits { max_bytes: 610, ..LIMITS }, at(99), &[]);
+        check(&inventory, &[], Limits { max_bytes: 609, ..LIMITS }, at(99), &[(0, Cause::Size)]);
     }
 
     #[test]

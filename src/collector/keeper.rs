@@ -154,21 +154,24 @@ impl Keeper {
         self.told_foreign.retain(|path| inventory.foreign.contains(path));
     }
 
-    /// Reckons how long chunks may become on this volume, and tells where that is less than what was asked for.
+    /// Reckons how long chunks may become on this volume and within retention, and tells where that is less than what was asked for.
     fn measure(&mut self, inventory: &Inventory) {
         let Ok(space) = self.place.fs.space(&self.place.data_dir) else { return };
         self.metrics.free_bytes.set(space.free);
-        let n_growing = inventory.chunks.iter().filter(|chunk| chunk.state == ChunkState::InProgress).count() as u64;
-        self.share.publish(Usage { ours: inventory.total_bytes(), free: space.free, n_growing });
-        let asked = self.settings.load().chunk.max_bytes.0;
+        let n_growing = inventory.growing().count() as u64;
+        let live = self.settings.load();
+        let (asked, limit) = (live.chunk.max_bytes.0, live.retention.max_bytes.0);
+        self.share.publish(Usage { ours: inventory.total_bytes(), free: space.free, n_growing, limit });
         let chunk_bytes = self.share.chunk_bytes(asked);
         let is_small = chunk_bytes < asked;
         if is_small && !std::mem::replace(&mut self.told_small, is_small) {
             warn!(
                 chunk_bytes,
                 asked,
+                writers = n_growing,
+                limit_bytes = limit,
                 total_bytes = space.total,
-                "the volume has little room: chunks are sealed earlier"
+                "chunks are sealed earlier, so that several of them fit the volume and the limit of retention"
             );
         }
         self.told_small = is_small;

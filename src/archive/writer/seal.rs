@@ -65,6 +65,19 @@ impl ChunkWriter {
         sealed
     }
 
+    /// Lets go of a chunk that failed: removes its file where nothing was committed to it, else leaves it to recovery.
+    ///
+    /// # Errors
+    /// [`SealError::Poisoned`] where the file could not be removed: recovery does it. Not to be retried.
+    ///
+    /// # Guarantees
+    /// Nothing that was acknowledged is removed: a receipt is made once frames count as committed, and nobody
+    /// else writes to this file.
+    pub fn abandon(self) -> Result<(), SealError> {
+        self.forget();
+        if self.layout.frames().is_empty() { self.remove_empty() } else { Ok(()) }
+    }
+
     fn try_seal(&mut self, now: Timestamp) -> Result<Option<SealedChunk>, SealError> {
         if self.given_up {
             return Err(SealError::Poisoned { source: given_up() });

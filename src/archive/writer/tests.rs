@@ -162,6 +162,31 @@ fn nothing_is_acknowledged_once_recovery_has_taken_the_chunk() {
     assert_eq!(fs.paths(), [path(ChunkState::Recovering)]);
 }
 
+/// Commits so often, fails the next commit's sync, and returns the files that are left of the chunk.
+fn after_abandoning(n_commits: u64, taken: bool) -> Vec<PathBuf> {
+    let fs = volume();
+    let mut writer = create(&fs, options(Compression::Zstd)).unwrap();
+    for marker in 0..n_commits {
+        append(&mut writer, marker..marker + 1);
+        let _receipt = writer.commit().unwrap();
+    }
+    fs.fail_every(Op::Sync);
+    append(&mut writer, n_commits..n_commits + 1);
+    assert!(matches!(writer.commit(), Err(CommitError::Poisoned { .. })));
+    if taken {
+        fs.rename(&path(ChunkState::InProgress), &path(ChunkState::Recovering)).unwrap();
+    }
+    writer.abandon().unwrap();
+    fs.paths()
+}
+
+#[test]
+fn a_failed_chunk_leaves_a_file_only_where_something_was_committed_or_recovery_has_it() {
+    assert_eq!(after_abandoning(0, false), Vec::<PathBuf>::new());
+    assert_eq!(after_abandoning(1, false), [path(ChunkState::InProgress)]);
+    assert_eq!(after_abandoning(0, true), [path(ChunkState::Recovering)]);
+}
+
 #[test]
 fn a_seal_finds_that_recovery_has_taken_the_chunk() {
     let fs = volume();

@@ -45,6 +45,10 @@ impl Appender {
         if let Some(open) = self.open.take() {
             return Ok(open);
         }
+        // The clients are told to come back; waiting here would hold up the end of the process.
+        if self.place.clock.monotonic() < self.held_until {
+            return Err(NotStored::StorageFailed);
+        }
         // Chunks must not come faster than the oldest ones go.
         if !self.keeper.wait_for(self.room, ROOM_LIMIT) {
             debug!("the keeper is late, going on without");
@@ -143,6 +147,14 @@ impl Appender {
         }
         self.keeper.wake();
         self.volume.restore_reserve();
+    }
+}
+
+/// Lets go of a chunk whose file failed, so that one that holds nothing does not lie there until recovery comes.
+pub(super) fn abandon(Open { writer, .. }: Open) {
+    let name = writer.name().clone();
+    if let Err(error) = writer.abandon() {
+        debug!(chunk = %name, error = %chain(&error), "cannot remove a chunk that failed; recovery will");
     }
 }
 

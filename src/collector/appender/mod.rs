@@ -20,7 +20,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tracing::{error, warn};
 
-use self::chunk::Open;
+use self::chunk::{Open, abandon};
 use super::describe::{LastStored, Sources};
 use super::queue::{NotStored, QueueReceiver, Submission};
 use super::roll::Cause;
@@ -46,6 +46,11 @@ const GROUP_BYTES: usize = 16 << 20;
 ///
 /// Once covers the bad file; a second failure means that the volume is at fault.
 const ATTEMPTS: usize = 2;
+
+/// How long no chunk is begun after all attempts of a group failed, unless the storage proves to be well earlier.
+///
+/// Each attempt may leave a file, and where syncs fail for an hour these would be many.
+const HOLD_OFF: Duration = Duration::from_secs(1);
 
 /// How many groups a chunk holds at the least, so that it ends near its size.
 const GROUPS_PER_CHUNK: u64 = 4;
@@ -84,6 +89,8 @@ pub(super) struct Appender {
     room: Call,
     sequence: u32,
     last_started: Timestamp,
+    /// Before this instant of the monotonic clock no chunk is begun.
+    held_until: Duration,
 }
 
 impl Appender {
@@ -105,6 +112,7 @@ impl Appender {
             room: Call::default(),
             sequence: 0,
             last_started: Timestamp::default(),
+            held_until: Duration::ZERO,
         }
     }
 
@@ -123,6 +131,7 @@ impl Appender {
             self.store(group);
         }
         if self.volume.probe() {
+            self.held_until = Duration::ZERO;
             self.keeper.wake();
         }
         self.volume.tend();
@@ -187,9 +196,10 @@ impl Appender {
                 Err(error) => failure = self.commit_failed(open, &error),
             }
             if failure == NotStored::VolumeFull {
-                break;
+                return Err(failure);
             }
         }
+        self.held_until = self.place.clock.monotonic().saturating_add(HOLD_OFF);
         Err(failure)
     }
 
@@ -204,7 +214,11 @@ impl Appender {
                 self.volume.not_stored(source, &message)
             }
             // A volume may be full in ways that spoil the file: then it is let go of, and the cause is the same.
-            CommitError::Poisoned { source } => self.volume.not_stored(source, &message),
+            CommitError::Poisoned { source } => {
+                let not_stored = self.volume.not_stored(source, &message);
+                abandon(open);
+                not_stored
+            }
             CommitError::Lost => {
                 warn!(chunk = %open.writer.name(), "the chunk was taken by recovery, going on in a new one");
                 NotStored::StorageFailed

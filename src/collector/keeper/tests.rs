@@ -98,6 +98,24 @@ fn pinned_chunks_are_spared_until_their_download_ends_and_the_newest_are_not_tak
     assert_eq!(left(&world), [5, 6, 7]);
 }
 
+#[test]
+fn many_writers_that_all_could_grow_do_not_cost_the_sealed_chunks() {
+    let world = world_with(5);
+    for n in 0..20 {
+        let growing = crate::archive::testing::chunk(&format!("other-{n}"), 9, 0);
+        world.fs.put(format!("{CHUNKS}/{}", growing.file_name(ChunkState::InProgress)), b"");
+    }
+    world.set(|live| {
+        live.retention.max_bytes = ByteSize(200_000);
+        live.chunk.max_bytes = ByteSize(40_000);
+    });
+    let (mut keeper, _) = world.keeper();
+    (0..3).for_each(|_| keeper.sweep());
+    assert_eq!((world.chunks().len(), world.stored.evicted_total()), (25, 0));
+    // All that may still grow, and the next chunk, fit what is left.
+    assert!(world.share.chunk_bytes(40_000) * 21 + world.used() <= 200_000);
+}
+
 /// A volume with a chunk that the first life left open, and the next life on it.
 fn leftover() -> World {
     let mut first = World::new();

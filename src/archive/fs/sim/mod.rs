@@ -91,10 +91,16 @@ impl SimFs {
         self.lock().faults.push(fault);
     }
 
+    /// Fails every operation of one kind with [`EIO`], without effect, until [`Self::mend`].
+    pub(crate) fn fail_every(&self, op: Op) {
+        self.lock().failing.push(op);
+    }
+
     /// Forgets the failures to come, and the bound.
     pub(crate) fn mend(&self) {
         let mut volume = self.lock();
         volume.faults.clear();
+        volume.failing.clear();
         volume.capacity = None;
     }
 

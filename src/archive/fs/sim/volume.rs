@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::dice::Dice;
 use super::inode::Inode;
 use super::names::Change;
-use super::{Effect, Fault, FileId, Kind, Op, Stat};
+use super::{EIO, Effect, Fault, FileId, Kind, Op, Stat};
 
 #[derive(Default)]
 pub(super) struct Volume {
@@ -22,6 +22,7 @@ pub(super) struct Volume {
     pub(super) now: u64,
     pub(super) ops: Vec<Op>,
     pub(super) faults: Vec<Fault>,
+    pub(super) failing: Vec<Op>,
     pub(super) capacity: Option<u64>,
     pub(super) dice: Option<Dice>,
     pub(super) resyncs: u64,
@@ -38,6 +39,9 @@ impl Volume {
         let at = self.ops.len() as u64;
         self.ops.push(op);
         self.now += 1;
+        if self.failing.contains(&op) {
+            return Some((io::Error::new(EIO, "planned failure"), Effect::None));
+        }
         let fault = self.faults.iter().find(|fault| (fault.at..fault.at.saturating_add(fault.times)).contains(&at))?;
         Some((io::Error::new(fault.kind, "planned failure"), fault.effect))
     }

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::super::Cause;
+use super::super::{Cause, HOLD_OFF};
 use crate::api::Compression;
 use crate::archive::fs::{Dice, EIO, Effect, Fault, Fs as _, Op, SimFs};
 use crate::archive::name::ChunkState;
@@ -74,6 +74,7 @@ fn check_fault(compression: Compression, fault: Fault) {
     live(&mut world, expected, &context);
     world.fs.mend();
     world.fs.set_capacity(Some(CAPACITY));
+    world.clock.advance(HOLD_OFF);
     assert_eq!(world.group(), Ok(()), "{context}: not healed");
     assert!(world.health.is_ok(), "{context}");
     assert_eq!(world.fs.resyncs(), 0, "{context}: synced a poisoned file");
@@ -85,6 +86,52 @@ fn check_fault(compression: Compression, fault: Fault) {
     check_all_found(&after.fs, &world.acknowledged, (&context, "after recovery"));
     let open = after.chunks().into_iter().find(|(_, state)| *state != ChunkState::Sealed);
     assert_eq!(open, None, "{context}: not recovered");
+}
+
+#[test]
+fn storage_that_fails_for_long_is_not_littered_and_costs_no_sealed_chunk() {
+    let mut world = world(Compression::Zstd);
+    (0..8).for_each(|_| world.group().unwrap());
+    world.appender.seal(Cause::Age);
+    let before = world.chunks();
+    let one = world.used() / before.len() as u64;
+    world.set(|live| {
+        live.chunk.max_bytes = ByteSize(one);
+        live.retention.max_bytes = ByteSize(one * (before.len() as u64 + 3));
+    });
+    let (mut keeper, _) = world.keeper();
+    for spoiled in [vec![Op::Sync], vec![Op::Sync, Op::Remove]] {
+        spoiled.into_iter().for_each(|op| world.fs.fail_every(op));
+        for _ in 0..10 {
+            assert_eq!(world.group(), Err(NotStored::StorageFailed));
+            world.clock.advance(HOLD_OFF);
+        }
+        keeper.sweep();
+        let sealed = world.chunks().into_iter().filter(|(_, state)| *state == ChunkState::Sealed);
+        assert!(sealed.eq(before.iter().cloned()), "{:?}", world.chunks());
+    }
+    assert_eq!(world.stored.evicted_total(), 0);
+    world.fs.mend();
+    assert_eq!(world.group(), Ok(()));
+    world.check_acknowledged("after the failure");
+}
+
+#[test]
+fn after_two_files_that_failed_no_chunk_is_begun_for_a_while() {
+    let mut world = world(Compression::Zstd);
+    let begun = |world: &World| world.fs.ops().iter().filter(|op| **op == Op::Create).count();
+    world.fs.fail_every(Op::Sync);
+    for _ in 0..3 {
+        assert_eq!(world.group(), Err(NotStored::StorageFailed));
+        assert_eq!((begun(&world), world.chunks()), (2, Vec::new()));
+    }
+    world.clock.advance(HOLD_OFF);
+    assert_eq!(world.group(), Err(NotStored::StorageFailed));
+    assert!(begun(&world) >= 4);
+    // Storage that is found well again ends the wait.
+    world.fs.mend();
+    world.idle(HOLD_OFF);
+    assert_eq!(world.group(), Ok(()));
 }
 
 /// Renames the growing chunk, as a recovery that takes its writer for dead does.

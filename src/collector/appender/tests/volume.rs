@@ -51,7 +51,7 @@ fn fill(world: &mut World, n_groups: u64, keeper_at: KeeperAt) -> u64 {
     keeper.sweep();
     for _ in 0..n_groups {
         if keeper_at == KeeperAt::Elsewhere {
-            world.share.publish(Usage { ours: 0, free: u64::MAX, n_growing: 1 });
+            world.share.publish(Usage { ours: 0, free: u64::MAX, n_growing: 1, limit: u64::MAX });
         }
         let stored = world.group();
         in_a_row = if stored.is_ok() { 0 } else { in_a_row + 1 };
