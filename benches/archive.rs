@@ -130,7 +130,13 @@ fn put(path: &Path, bytes: &[u8]) -> Box<dyn File> {
 
 #[divan::bench]
 fn plan_retention_over_10_000_chunks(bencher: Bencher<'_, '_>) {
-    let one = |n| Chunk { name: name(n), state: ChunkState::Sealed, len: 50_000_000, modified: Duration::ZERO };
+    let one = |n| Chunk {
+        name: name(n),
+        state: ChunkState::Sealed,
+        len: 50_000_000,
+        modified: Duration::ZERO,
+        unreadable: false,
+    };
     let inventory = Inventory { chunks: (0..10_000).map(one).collect(), ..Inventory::default() };
     let limits = Limits {
         max_bytes: 250_000_000_000,

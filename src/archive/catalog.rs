@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::fs::{Fs, Kind, Stat};
+use super::fs::{Fs, Kind, Stat, is_of_one_file};
 use super::layout;
 use super::name::{ChunkName, ChunkState};
 
@@ -27,6 +27,8 @@ pub struct Chunk {
     ///
     /// For a sealed chunk, as it was when first seen.
     pub modified: Duration,
+    /// Whether its file could not be looked up: then length and time are 0, and its name is all that is known.
+    pub unreadable: bool,
 }
 
 /// A file of quarantined bytes.
@@ -53,6 +55,15 @@ pub struct Temporary {
     pub modified: Duration,
 }
 
+/// A file that alone could not be looked up.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unreadable {
+    /// The file.
+    pub path: PathBuf,
+    /// What the volume says.
+    pub why: String,
+}
+
 /// What was found in a data directory at one time.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Inventory {
@@ -64,6 +75,8 @@ pub struct Inventory {
     pub temporaries: Vec<Temporary>,
     /// Paths of files that are none of ours, sorted; they are left alone and not counted.
     pub foreign: Vec<PathBuf>,
+    /// Files of ours that alone could not be looked up, sorted; they stand among the others, too, with length 0.
+    pub unreadable: Vec<Unreadable>,
     /// How many removed files an NFS client still holds open (`.nfsXXXX`).
     pub unlinked: u64,
     /// How many bytes those still take.
@@ -86,7 +99,15 @@ pub struct CatalogError {
 pub struct Catalog {
     data_dir: PathBuf,
     sealed: HashMap<ChunkName, Stat>,
-    quarantine: HashMap<String, u64>,
+    quarantine: HashMap<String, Stat>,
+}
+
+/// What a look at a file's name found.
+enum Look {
+    Found(Stat),
+    /// It is gone by now, as a stale NFS handle says too.
+    Gone,
+    Unreadable,
 }
 
 impl Inventory {
@@ -120,10 +141,10 @@ impl Catalog {
 
     /// Lists the directory and looks up the files whose size is not known for good.
     ///
-    /// A file that vanishes meanwhile is left out.
+    /// A file that vanishes meanwhile is left out; one that cannot be looked up, while others can, is noted.
     ///
     /// # Errors
-    /// [`CatalogError`]; another try may help.
+    /// [`CatalogError`] where a directory cannot be listed, or the volume is away; another try may help.
     pub fn read(&mut self, fs: &dyn Fs) -> Result<Inventory, CatalogError> {
         let mut inventory = Inventory::default();
         self.read_chunks(fs, &mut inventory)?;
@@ -131,6 +152,7 @@ impl Catalog {
         inventory.chunks.sort_unstable_by(|a, b| (&a.name, a.state).cmp(&(&b.name, b.state)));
         inventory.quarantine.sort_unstable_by(|a, b| (&a.chunk, a.offset).cmp(&(&b.chunk, b.offset)));
         inventory.foreign.sort_unstable();
+        inventory.unreadable.sort_unstable();
         Ok(inventory)
     }
 
@@ -151,15 +173,22 @@ impl Catalog {
                 continue;
             };
             let known = self.sealed.get(&name).copied().filter(|_| state == ChunkState::Sealed);
-            let Some(found) = known.map_or_else(|| stat(fs, &path), |stat| Ok(Some(stat)))? else { continue };
-            if found.kind != Kind::File {
-                inventory.foreign.push(path);
-                continue;
-            }
-            if state == ChunkState::Sealed {
-                sealed.insert(name.clone(), found);
-            }
-            inventory.chunks.push(Chunk { name, state, len: found.len, modified: found.modified });
+            let look = known.map_or_else(|| look_up(fs, &path, inventory), |stat| Ok(Look::Found(stat)))?;
+            let (len, modified, unreadable) = match look {
+                Look::Gone => continue,
+                Look::Found(stat) if stat.kind != Kind::File => {
+                    inventory.foreign.push(path);
+                    continue;
+                }
+                Look::Found(stat) => {
+                    if state == ChunkState::Sealed {
+                        sealed.insert(name.clone(), stat);
+                    }
+                    (stat.len, stat.modified, false)
+                }
+                Look::Unreadable => (0, Duration::ZERO, true),
+            };
+            inventory.chunks.push(Chunk { name, state, len, modified, unreadable });
         }
         self.sealed = sealed;
         Ok(())
@@ -172,13 +201,21 @@ impl Catalog {
             let path = dir.join(&file_name);
             if let Some((chunk, offset)) = layout::parse_quarantine_name(&file_name) {
                 let known = self.quarantine.get(&file_name).copied();
-                let Some(len) = known.map_or_else(|| Ok(stat(fs, &path)?.map(|s| s.len)), |len| Ok(Some(len)))? else {
-                    continue;
+                let len = match known.map_or_else(|| look_up(fs, &path, inventory), |stat| Ok(Look::Found(stat)))? {
+                    Look::Gone => continue,
+                    Look::Found(stat) => {
+                        sizes.insert(file_name.clone(), stat);
+                        stat.len
+                    }
+                    Look::Unreadable => 0,
                 };
-                sizes.insert(file_name.clone(), len);
                 inventory.quarantine.push(Quarantined { file_name, chunk, offset, len });
             } else if layout::is_temporary(&file_name) {
-                let Some(Stat { len, modified, .. }) = stat(fs, &path)? else { continue };
+                let (len, modified) = match look_up(fs, &path, inventory)? {
+                    Look::Gone => continue,
+                    Look::Found(stat) => (stat.len, stat.modified),
+                    Look::Unreadable => (0, Duration::ZERO),
+                };
                 inventory.temporaries.push(Temporary { file_name, len, modified });
             } else {
                 foreign(fs, path, &file_name, inventory)?;
@@ -193,7 +230,9 @@ impl Catalog {
 fn foreign(fs: &dyn Fs, path: PathBuf, file_name: &str, inventory: &mut Inventory) -> Result<(), CatalogError> {
     if file_name.starts_with(".nfs") {
         inventory.unlinked += 1;
-        inventory.unlinked_bytes += stat(fs, &path)?.map_or(0, |stat| stat.len);
+        if let Look::Found(stat) = look_up(fs, &path, inventory)? {
+            inventory.unlinked_bytes += stat.len;
+        }
     } else {
         inventory.foreign.push(path);
     }
@@ -206,12 +245,17 @@ fn list(fs: &dyn Fs, dir: &Path) -> Result<Vec<String>, CatalogError> {
     Ok(names.into_iter().map(|name| name.to_string_lossy().into_owned()).collect())
 }
 
-/// Looks a file up; `None` where it is gone by now, as a stale NFS handle says too.
-fn stat(fs: &dyn Fs, path: &Path) -> Result<Option<Stat>, CatalogError> {
+/// Looks a file up and notes it where that fails for this file alone: one bad inode must not stop
+/// retention and recovery of all the others.
+fn look_up(fs: &dyn Fs, path: &Path, inventory: &mut Inventory) -> Result<Look, CatalogError> {
     match fs.stat(path) {
-        Ok(stat) => Ok(Some(stat)),
+        Ok(stat) => Ok(Look::Found(stat)),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle) => {
-            Ok(None)
+            Ok(Look::Gone)
+        }
+        Err(error) if is_of_one_file(&error) => {
+            inventory.unreadable.push(Unreadable { path: path.to_owned(), why: error.to_string() });
+            Ok(Look::Unreadable)
         }
         Err(source) => Err(CatalogError { path: path.to_owned(), source }),
     }
@@ -220,8 +264,9 @@ fn stat(fs: &dyn Fs, path: &Path) -> Result<Option<Stat>, CatalogError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::fs::RealFs;
+    use crate::archive::fs::{RealFs, SimFs};
     use crate::archive::testing::chunk;
+    use rustix::io::Errno;
     use std::fs;
 
     fn prepared() -> tempfile::TempDir {
@@ -279,6 +324,54 @@ mod tests {
         assert_eq!(catalog.read(&RealFs).unwrap().chunks[0].len, 1);
         catalog.forget(&sealed);
         assert_eq!(catalog.read(&RealFs).unwrap().chunks[0].len, 9);
+    }
+
+    /// Checks what is found where looking up one file of a chunk in each state, and of the quarantine, fails so.
+    #[track_caller]
+    fn check_unreadable(errno: Errno) {
+        let fs = SimFs::new(&["/data", "/data/chunks", "/data/quarantine"]);
+        let (bad, good) = (chunk("a", 1, 0), chunk("a", 1, 1));
+        for (name, state) in [(&bad, ChunkState::Sealed), (&bad, ChunkState::Recovering), (&good, ChunkState::Sealed)] {
+            fs.put(layout::chunk_path(Path::new("/data"), name, state), b"four");
+        }
+        let quarantined = layout::quarantine_name(&bad, 512, 0);
+        let in_quarantine =
+            [quarantined.clone(), layout::copy_name(&bad, 9)].map(|name| format!("/data/quarantine/{name}"));
+        in_quarantine.iter().for_each(|path| fs.put(path, b"four"));
+        let spoiled: Vec<_> =
+            fs.paths().into_iter().filter(|path| !path.ends_with(good.file_name(ChunkState::Sealed))).collect();
+        spoiled.iter().for_each(|path| fs.spoil(path, errno));
+        let mut catalog = Catalog::new(Path::new("/data"));
+        let inventory = catalog.read(&fs).unwrap();
+        let found: Vec<_> = inventory.chunks.iter().map(|c| (&c.name, c.state, c.len, c.unreadable)).collect();
+        let expected = [
+            (&bad, ChunkState::Sealed, 0, true),
+            (&bad, ChunkState::Recovering, 0, true),
+            (&good, ChunkState::Sealed, 4, false),
+        ];
+        assert_eq!(found, expected, "{errno:?}");
+        assert!(inventory.unreadable.iter().map(|file| &file.path).eq(&spoiled), "{errno:?}");
+        assert_eq!((inventory.quarantine[0].len, inventory.temporaries[0].len), (0, 0));
+        // It may be a passing fault: nothing of it is remembered.
+        fs.mend();
+        let inventory = catalog.read(&fs).unwrap();
+        assert_eq!((inventory.total_bytes(), inventory.unreadable), (5 * 4, Vec::new()), "{errno:?}");
+    }
+
+    #[test]
+    fn a_file_that_alone_cannot_be_looked_up_is_noted_and_the_others_are_read() {
+        for errno in [Errno::IO, Errno::UCLEAN, Errno::BADMSG, Errno::ACCESS] {
+            check_unreadable(errno);
+        }
+    }
+
+    #[test]
+    fn a_volume_that_is_away_is_an_error() {
+        let fs = SimFs::new(&["/data", "/data/chunks", "/data/quarantine"]);
+        let path = layout::chunk_path(Path::new("/data"), &chunk("a", 1, 0), ChunkState::Sealed);
+        fs.put(&path, b"four");
+        fs.spoil(&path, Errno::TIMEDOUT);
+        assert_eq!(Catalog::new(Path::new("/data")).read(&fs).unwrap_err().path, path);
     }
 
     #[test]

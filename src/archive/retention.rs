@@ -133,7 +133,8 @@ pub fn plan(inventory: &Inventory, pinned: &BTreeSet<ChunkName>, limits: &Limits
         };
         left = left.saturating_sub(len);
         over_limit = over_limit.saturating_sub(len);
-        over_volume = over_volume.saturating_sub(len);
+        // What an unreadable one frees shows afterwards; until then it counts as a whole chunk, or all would go.
+        over_volume = over_volume.saturating_sub(if candidate.is_unreadable() { limits.headroom } else { len });
         evictions.push(Eviction { target: candidate.target(), len, cause });
     }
     evictions
@@ -195,6 +196,10 @@ impl<'a> Candidate<'a> {
         }
     }
 
+    fn is_unreadable(self) -> bool {
+        matches!(self, Self::Chunk(chunk) if chunk.unreadable)
+    }
+
     fn target(self) -> Target {
         match self {
             Self::Chunk(chunk) => Target::Chunk(chunk.name.clone()),
@@ -229,7 +234,8 @@ mod tests {
 
     /// Chunks of 100 bytes, one per second, the youngest in progress.
     fn inventory(n_sealed: u64) -> Inventory {
-        let one = |n, state| Chunk { name: chunk("a", 1, n), state, len: 100, modified: Duration::ZERO };
+        let one =
+            |n, state| Chunk { name: chunk("a", 1, n), state, len: 100, modified: Duration::ZERO, unreadable: false };
         let mut chunks: Vec<_> = (0..n_sealed).map(|n| one(n, ChunkState::Sealed)).collect();
         chunks.push(Chunk { len: 10, ..one(n_sealed, ChunkState::InProgress) });
         Inventory { chunks, ..Inventory::default() }
@@ -262,6 +268,7 @@ mod tests {
             state: ChunkState::InProgress,
             len,
             modified: Duration::ZERO,
+            unreadable: false,
         };
         inventory.chunks.extend((4..24).map(|n| in_progress("a", n, 0)));
         // Three sealed, ten bytes of one that was left, the room of the newest and of the next one.
@@ -334,6 +341,19 @@ mod tests {
         // Of 210 bytes a hundred and some are ours to keep, whoever fills the volume.
         check(&inventory(2), &[], short(0, 110), at(9), &[(0, Cause::Volume)]);
         check(&inventory(2), &[], short(0, 210), at(9), &[]);
+    }
+
+    #[test]
+    fn an_unreadable_chunk_goes_in_its_turn() {
+        let mut inventory = inventory(5);
+        for chunk in &mut inventory.chunks[..2] {
+            (chunk.len, chunk.unreadable) = (0, true);
+        }
+        let limits = |max_bytes| Limits { max_bytes, ..LIMITS };
+        check(&inventory, &[], limits(500), at(9), &[]);
+        check(&inventory, &[], limits(400), at(9), &[(0, Cause::Size), (1, Cause::Size), (2, Cause::Size)]);
+        let volume = Some(VolumeLimits { free: 190 - 1, keep_free: 100, keep_ours: 0 });
+        check(&inventory, &[], Limits { volume, ..LIMITS }, at(9), &[(0, Cause::Volume)]);
     }
 
     #[test]

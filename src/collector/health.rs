@@ -1,12 +1,21 @@
-//! Whether a span sent now would land on the disk, as the appender last saw it.
+//! Whether a span sent now would land on the disk, as the appender and the keeper last saw it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use crate::api::report::StorageHealth;
 
-/// The storage's health, from the appender to whoever asks.
+/// The storage's health, from the appender and the keeper to whoever asks.
 #[derive(Debug, Clone, Default)]
-pub struct Health(Arc<Mutex<StorageHealth>>);
+pub struct Health(Arc<Mutex<Seen>>);
+
+/// What each of the two saw last.
+#[derive(Debug, Default)]
+struct Seen {
+    /// How writing went.
+    written: StorageHealth,
+    /// Why the data directory cannot be read: then nothing is deleted, and the volume will be full one day.
+    directory: Option<String>,
+}
 
 impl Health {
     /// Makes a health that is well.
@@ -14,22 +23,42 @@ impl Health {
         Self::default()
     }
 
-    /// Returns the current state.
+    /// Returns the current state: failed where the directory cannot be read, else how writing went.
     pub fn storage(&self) -> StorageHealth {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let seen = self.lock();
+        seen.directory.clone().map_or_else(|| seen.written.clone(), |message| StorageHealth::Failed { message })
     }
 
-    /// Replaces the state and tells whether its kind changed, so that a change is logged once.
+    /// Returns how writing went, whether or not the directory can be read.
+    pub fn written(&self) -> StorageHealth {
+        self.lock().written.clone()
+    }
+
+    /// Replaces how writing went and tells whether its kind changed, so that a change is logged once.
     pub fn set(&self, storage: StorageHealth) -> bool {
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = std::mem::discriminant(&*current) != std::mem::discriminant(&storage);
-        *current = storage;
+        let written = &mut self.lock().written;
+        let changed = std::mem::discriminant(written) != std::mem::discriminant(&storage);
+        *written = storage;
         changed
+    }
+
+    /// Notes that the data directory cannot be read, until it is; tells whether that is news.
+    pub fn directory_failed(&self, message: String) -> bool {
+        self.lock().directory.replace(message).is_none()
+    }
+
+    /// Notes that the data directory was read; tells whether that is news.
+    pub fn directory_read(&self) -> bool {
+        self.lock().directory.take().is_some()
     }
 
     /// Tells whether a span sent now would be stored, as far as is known.
     pub fn is_ok(&self) -> bool {
         self.storage() == StorageHealth::Ok
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -46,5 +75,16 @@ mod tests {
         assert!(!health.set(full("b")));
         assert_eq!(health.storage(), full("b"));
         assert!(health.set(StorageHealth::Ok));
+    }
+
+    #[test]
+    fn writing_well_does_not_hide_a_directory_that_cannot_be_read() {
+        let health = Health::new();
+        let failed = |message: &str| StorageHealth::Failed { message: message.to_owned() };
+        assert!(health.directory_failed("a".to_owned()) && !health.directory_failed("b".to_owned()));
+        assert!(!health.set(StorageHealth::Ok));
+        assert_eq!((health.storage(), health.written(), health.is_ok()), (failed("b"), StorageHealth::Ok, false));
+        assert!(health.directory_read() && !health.directory_read());
+        assert!(health.is_ok());
     }
 }

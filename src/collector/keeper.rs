@@ -19,13 +19,13 @@ use tracing::{error, info, warn};
 
 use super::appender::Place;
 use super::describe::Sources;
-use super::health::{Health, StorageHealth};
+use super::health::Health;
 use super::share::{Share, Usage, keep_ours};
 use super::wake::{Sleeper, Woken};
 use super::web::{ClearFailed, Cleared};
 use crate::api::State;
 use crate::archive::bundle::Pins;
-use crate::archive::catalog::{Catalog, Inventory};
+use crate::archive::catalog::{Catalog, Inventory, Unreadable};
 use crate::archive::name::{ChunkName, ChunkState};
 use crate::archive::recovery::{self, OrphanWatch, Outcome, Recovered, RecoveryError, Site};
 use crate::archive::retention::{self, Evicted, Limits, Target, VolumeLimits};
@@ -53,9 +53,9 @@ pub(super) struct Keeper {
     catalog: Catalog,
     watch: OrphanWatch,
     told_foreign: HashSet<PathBuf>,
+    told_unreadable: HashSet<PathBuf>,
     /// Chunks of a later format: reading them again would not help.
     newer: HashSet<ChunkName>,
-    directory_fails: bool,
     told_small: bool,
 }
 
@@ -78,8 +78,8 @@ impl Keeper {
             catalog,
             watch,
             told_foreign: HashSet::new(),
+            told_unreadable: HashSet::new(),
             newer: HashSet::new(),
-            directory_fails: false,
             told_small: false,
         }
     }
@@ -110,6 +110,7 @@ impl Keeper {
             self.measure(inventory);
             if self.duty == Duty::Keeper {
                 self.tell_foreign(inventory);
+                self.tell_unreadable(inventory);
                 self.retain(inventory);
             }
         }
@@ -129,13 +130,14 @@ impl Keeper {
     fn read(&mut self) -> Option<Inventory> {
         match self.catalog.read(&*self.place.fs) {
             Ok(inventory) => {
-                self.directory_fails = false;
+                if self.health.directory_read() {
+                    info!("the data directory can be read again");
+                }
                 Some(inventory)
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.directory_fails, true) {
-                    // So it is known before a span fails; the appender finds out when it is well again.
-                    self.health.set(StorageHealth::Failed { message: chain(&error) });
+                // So it is known before a span fails, and before the volume is full of what is not deleted.
+                if self.health.directory_failed(chain(&error)) {
                     error!(error = chain(&error), "cannot read the data directory");
                 }
                 None
@@ -152,6 +154,16 @@ impl Keeper {
         }
         // A file that went away and comes back is worth another line, and the set stays small.
         self.told_foreign.retain(|path| inventory.foreign.contains(path));
+    }
+
+    /// Names each file that cannot be looked up once; it goes by its name, in its turn.
+    fn tell_unreadable(&mut self, inventory: &Inventory) {
+        for Unreadable { path, why } in &inventory.unreadable {
+            if self.told_unreadable.insert(path.clone()) {
+                error!(path = %path.display(), error = why, "cannot look up a file of the data directory, going on without");
+            }
+        }
+        self.told_unreadable.retain(|told| inventory.unreadable.iter().any(|file| file.path == *told));
     }
 
     /// Reckons how long chunks may become on this volume and within retention, and tells where that is less than what was asked for.

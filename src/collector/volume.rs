@@ -42,10 +42,11 @@ impl Volume {
     /// Clients may be kept away for as long as it is not ready, so none of theirs would find out; and
     /// where the directories are gone, none of theirs could succeed.
     pub(super) fn probe(&mut self) -> bool {
-        let was_full = match self.health.storage() {
-            StorageHealth::Ok => return false,
+        let was_full = match self.health.written() {
+            // Where the keeper cannot read the directory it may be gone.
+            StorageHealth::Ok if self.health.is_ok() => return false,
             StorageHealth::Full { .. } => true,
-            StorageHealth::Failed { .. } => false,
+            StorageHealth::Ok | StorageHealth::Failed { .. } => false,
         };
         let now = self.place.clock.monotonic();
         if now.saturating_sub(self.probed) < PROBE_INTERVAL {
@@ -127,7 +128,7 @@ impl Volume {
     /// On a volume without room for the end of a chunk, gives back what was set aside for it.
     pub(super) fn make_room_to_seal(&mut self) {
         // A quota may be used up where the volume has room.
-        let is_full = matches!(self.health.storage(), StorageHealth::Full { .. });
+        let is_full = matches!(self.health.written(), StorageHealth::Full { .. });
         if (is_full || self.free_bytes() < self.share.reserve_bytes())
             && let Some(reserve) = &mut self.reserve
             && let Err(error) = reserve.release()

@@ -122,15 +122,18 @@ pub trait File: Send + Sync {
     fn stat(&self) -> io::Result<Stat>;
 }
 
-/// Tells whether an error is about the one file that was asked for: forbidden, no regular file, or on bad blocks.
+/// Tells whether an error is about the one file that was asked for: forbidden, no regular file, or on bad blocks,
+/// its inode's included.
 ///
 /// `false` where others would fail as well, such as too many open files or a server that is away.
 pub fn is_of_one_file(error: &io::Error) -> bool {
     use rustix::io::Errno;
+    // The last two are what filesystems say of an inode or a block that is not what its checksum says.
+    let errnos = [Errno::IO, Errno::LOOP, Errno::NXIO, Errno::UCLEAN, Errno::BADMSG];
     // `open` says so where the kind is another.
     error.kind() == io::ErrorKind::InvalidInput
         || error.kind() == io::ErrorKind::PermissionDenied
-        || matches!(Errno::from_io_error(error), Some(Errno::IO | Errno::LOOP | Errno::NXIO))
+        || Errno::from_io_error(error).is_some_and(|errno| errnos.contains(&errno))
 }
 
 /// Reads exactly `buffer.len()` bytes.

@@ -62,6 +62,10 @@ impl OrphanWatch {
             if chunk.state == ChunkState::Sealed || live == Some(&chunk.name) {
                 continue;
             }
+            // Whether somebody still writes to it cannot be seen, so it is watched from when it can.
+            if chunk.unreadable && chunk.state == ChunkState::InProgress && !self.is_leftover(chunk) {
+                continue;
+            }
             let wait = if self.is_leftover(chunk) { Duration::ZERO } else { self.inactive };
             let key = chunk.name.file_name(chunk.state);
             let sight = self.sight(&key, chunk.len, chunk.modified, now, wait);
@@ -124,7 +128,8 @@ mod tests {
     }
 
     fn of(name: &ChunkName, state: ChunkState, len: u64, modified: u64) -> Inventory {
-        let chunk = Chunk { name: name.clone(), state, len, modified: Duration::from_secs(modified) };
+        let modified = Duration::from_secs(modified);
+        let chunk = Chunk { name: name.clone(), state, len, modified, unreadable: false };
         Inventory { chunks: vec![chunk], ..Inventory::default() }
     }
 
@@ -142,6 +147,23 @@ mod tests {
         assert_eq!(watch.observe(&at(11, 1), None, secs(1_203)), Due::default());
         assert_eq!(watch.observe(&at(11, 1), None, secs(1_802)), Due::default());
         assert_eq!(watch.observe(&at(11, 1), None, secs(1_803)).chunks, [other]);
+    }
+
+    #[test]
+    fn a_chunk_that_cannot_be_looked_up_is_watched_from_when_it_can() {
+        let (mut watch, other, before) = (watch(), chunk("other", 9, 0), chunk("own", 1, 0));
+        let unreadable = |name: &ChunkName| {
+            let mut inventory = of(name, ChunkState::InProgress, 0, 0);
+            inventory.chunks[0].unreadable = true;
+            inventory
+        };
+        for now in [0, 601, 1_201] {
+            assert_eq!(watch.observe(&unreadable(&other), None, secs(now)), Due::default());
+        }
+        let seen = of(&other, ChunkState::InProgress, 0, 0);
+        assert_eq!(watch.observe(&seen, None, secs(1_300)), Due::default());
+        assert_eq!(watch.observe(&seen, None, secs(1_900)).chunks, [other.clone()]);
+        assert_eq!(watch.observe(&unreadable(&before), None, secs(2_000)).chunks, [before]);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::sync::Mutex;
 
+use rustix::io::Errno;
+
 use super::*;
 use crate::archive::fs::{EIO, Effect, Fault, Fs as _, Op, SimFs};
 use crate::clock::Clock;
@@ -167,6 +169,44 @@ fn a_directory_that_cannot_be_read_for_a_while_is_swept_later() {
     assert_eq!((inventory.load().chunks.len(), world.stored.recovered.get()), (0, 0));
     keeper.sweep();
     assert_eq!((inventory.load().chunks.len(), world.stored.recovered.get()), (1, 1));
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_keeps_the_storage_failed_until_a_sweep_can() {
+    let mut world = world_with(2);
+    let (mut keeper, _) = world.keeper();
+    world.fs.spoil(CHUNKS, Errno::IO);
+    keeper.sweep();
+    for _ in 0..3 {
+        // The volume can be written to all the same.
+        world.idle(Duration::from_secs(1));
+        assert_eq!((world.group(), world.health.is_ok()), (Ok(()), false));
+        assert!(world.keeper_was_called(), "so that it notices soon that it can read again");
+        keeper.sweep();
+    }
+    world.fs.mend();
+    keeper.sweep();
+    assert!(world.health.is_ok());
+}
+
+#[test]
+fn one_file_that_cannot_be_looked_up_stops_neither_retention_nor_recovery() {
+    let world = leftover();
+    let bad: Vec<_> = (0..2).map(|n| crate::archive::testing::chunk("other", 1, n)).collect();
+    for name in &bad {
+        let path = format!("{CHUNKS}/{}", name.file_name(ChunkState::Sealed));
+        world.fs.put(&path, b"x");
+        world.fs.spoil(&path, Errno::UCLEAN);
+    }
+    let (mut keeper, inventory) = world.keeper();
+    let told = Log::lines_with("cannot look up", || (0..3).for_each(|_| keeper.sweep()));
+    assert_eq!((told, inventory.load().unreadable.len(), world.health.is_ok()), (2, 2, true));
+    assert_eq!(world.stored.recovered.get(), 1);
+    // Of the three it is the second that goes by the hand of a user, and the third by its turn.
+    assert_eq!(clear(&world.place, bad[1].started()).unwrap().chunks, 2);
+    world.set(|live| live.retention.max_bytes = ByteSize(1));
+    keeper.sweep();
+    assert_eq!((world.chunks().len(), inventory.load().unreadable.len()), (0, 0));
 }
 
 /// Collects what is logged on this thread.

@@ -22,6 +22,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 pub(crate) use self::dice::Dice;
 use self::file::SimFile;
 use self::inode::Inode;
@@ -96,9 +98,15 @@ impl SimFs {
         self.lock().failing.push(op);
     }
 
+    /// Fails every look at one path, as a bad inode does, until [`Self::mend`]; it can be removed.
+    pub(crate) fn spoil(&self, path: impl AsRef<Path>, errno: Errno) {
+        self.lock().spoiled.insert(path.as_ref().to_owned(), errno);
+    }
+
     /// Forgets the failures to come, and the bound.
     pub(crate) fn mend(&self) {
         let mut volume = self.lock();
+        volume.spoiled.clear();
         volume.faults.clear();
         volume.failing.clear();
         volume.capacity = None;
@@ -201,7 +209,7 @@ impl Fs for SimFs {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        let inode = self.lock().run(Op::Open, |volume| volume.lookup(path))?;
+        let inode = self.lock().run(Op::Open, |volume| volume.sound(path)?.lookup(path))?;
         Ok(self.handle(inode))
     }
 
@@ -236,7 +244,7 @@ impl Fs for SimFs {
 
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
         self.lock().run(Op::List, |volume| {
-            if !volume.dirs.contains(path) {
+            if !volume.sound(path)?.dirs.contains(path) {
                 return Err(ErrorKind::NotFound.into());
             }
             let inside = volume.visible.keys().chain(&volume.dirs).filter(|entry| entry.parent() == Some(path));
@@ -246,7 +254,7 @@ impl Fs for SimFs {
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
         self.lock().run(Op::Stat, |volume| {
-            if volume.dirs.contains(path) {
+            if volume.sound(path)?.dirs.contains(path) {
                 let id = FileId { device: 1, inode: u64::MAX };
                 return Ok(Stat { kind: Kind::Directory, len: 0, id, modified: Duration::ZERO });
             }

@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use super::dice::Dice;
 use super::inode::Inode;
 use super::names::Change;
@@ -23,6 +25,7 @@ pub(super) struct Volume {
     pub(super) ops: Vec<Op>,
     pub(super) faults: Vec<Fault>,
     pub(super) failing: Vec<Op>,
+    pub(super) spoiled: BTreeMap<PathBuf, Errno>,
     pub(super) capacity: Option<u64>,
     pub(super) dice: Option<Dice>,
     pub(super) resyncs: u64,
@@ -53,6 +56,11 @@ impl Volume {
             Some((error, Effect::None | Effect::Half | Effect::Dead)) => Err(error),
             Some((error, Effect::Whole)) => action(self).and(Err(error)),
         }
+    }
+
+    /// Fails where a path was spoiled.
+    pub(super) fn sound(&self, path: &Path) -> io::Result<&Self> {
+        self.spoiled.get(path).map_or(Ok(self), |&errno| Err(errno.into()))
     }
 
     pub(super) fn lookup(&self, path: &Path) -> io::Result<u64> {
