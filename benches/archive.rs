@@ -4,7 +4,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use tracecapture::archive::fs::{File, Fs, RealFs};
 use tracecapture::archive::layout;
 use tracecapture::archive::name::{ChunkName, ChunkState, data_member};
 use tracecapture::archive::recovery::{Site, recover};
-use tracecapture::archive::retention::{Limits, plan};
+use tracecapture::archive::retention::{Known, Limits, plan};
 use tracecapture::archive::scan::scan;
 use tracecapture::archive::trailer::Facts;
 use tracecapture::archive::ustar;
@@ -146,5 +145,5 @@ fn plan_retention_over_10_000_chunks(bencher: Bencher<'_, '_>) {
         volume: None,
     };
     let now = name(10_000).started();
-    bencher.bench(|| plan(black_box(&inventory), &BTreeSet::new(), &limits, now));
+    bencher.bench(|| plan(black_box(&inventory), &Known::default(), &limits, now));
 }

@@ -90,6 +90,7 @@
 //! # Retention
 //! Oldest first, by the time in the name, until size and age are both within limits and the next chunk fits.
 //! It only deletes, so it works with no byte free. Deleting twice is deleting once, so two keepers do no harm.
+//! What recovery has claimed and could not seal goes by age as well, and by size after everything else.
 //! What a running download holds stays beyond both limits, for a bounded time and while the volume has room.
 //!
 //! # Bundle

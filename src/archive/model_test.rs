@@ -16,7 +16,7 @@ use super::fs::{Dice, EIO, Effect, Fault, SimFs};
 use super::layout::quarantine_dir;
 use super::name::{ChunkName, ChunkState};
 use super::recovery::{self, Outcome, RecoveryError, Site};
-use super::retention::{self, Limits, Target};
+use super::retention::{self, Known, Limits, Target};
 use super::sample::{chunk_name, markers, recoverable, segment};
 use super::writer::{ChunkWriter, CommitError, Durability, WriterOptions};
 use crate::clock::Timestamp;
@@ -176,7 +176,7 @@ impl World {
         let inventory = Catalog::new(Path::new(DATA)).read(&self.fs).unwrap();
         let max_bytes = inventory.total_bytes() - inventory.total_bytes() / 4;
         let limits = Limits { max_bytes, max_age: None, clear_before: None, headroom: 0, volume: None };
-        let evictions = retention::plan(&inventory, &BTreeSet::new(), &limits, NOW);
+        let evictions = retention::plan(&inventory, &Known::default(), &limits, NOW);
         for eviction in &evictions {
             let Target::Chunk(name) = &eviction.target else { continue };
             let path = Path::new(CHUNKS).join(name.file_name(ChunkState::Sealed));

@@ -42,6 +42,15 @@ pub struct VolumeLimits {
     pub keep_ours: u64,
 }
 
+/// What is known of chunks besides what the directory says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Known {
+    /// Held by running downloads.
+    pub pinned: BTreeSet<ChunkName>,
+    /// Claimed by recovery, which could make nothing of them: unreadable, or of a later format.
+    pub unrecovered: BTreeSet<ChunkName>,
+}
+
 /// Why something goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
@@ -60,6 +69,8 @@ pub enum Cause {
 pub enum Target {
     /// A sealed chunk.
     Chunk(ChunkName),
+    /// A chunk that was claimed by recovery, and is not sealed.
+    Claimed(ChunkName),
     /// A file of the quarantine, by name.
     Quarantined(String),
 }
@@ -98,44 +109,38 @@ impl Cause {
 
 /// Decides what goes, oldest first.
 ///
-/// Only sealed chunks and quarantined bytes go. Of each writer one chunk in progress counts as
-/// what it may grow to. A wall clock that was set back makes every chunk young, which stops the age
-/// limit and nothing else.
+/// Of each writer one chunk in progress counts as what it may grow to, and is left alone. A wall
+/// clock that was set back makes every chunk young, which stops the age limit and nothing else.
 ///
-/// `pinned` chunks are held by running downloads. They stay beyond the limits of size and age,
-/// which are exceeded by their length at the most, for as long as whoever keeps the pins allows.
-/// They go where the volume has no room, because there the newest would be lost instead, and
-/// where they are cleared, because somebody wants them gone.
-pub fn plan(inventory: &Inventory, pinned: &BTreeSet<ChunkName>, limits: &Limits, now: Timestamp) -> Vec<Eviction> {
-    let growth = growth(inventory, limits);
-    let mut left = inventory.total_bytes();
-    let needed = left.saturating_add(growth).saturating_add(limits.headroom);
-    let mut over_limit = needed.saturating_sub(limits.max_bytes);
-    let (mut over_volume, keep_ours) = limits.volume.map_or((0, 0), |volume| {
-        (volume.keep_free.saturating_add(growth).saturating_sub(volume.free), volume.keep_ours)
-    });
-    let mut evictions = Vec::new();
+/// Pinned chunks stay beyond the limits of size and age, which are exceeded by their length at the
+/// most, for as long as whoever keeps the pins allows. They go where the volume has no room, because
+/// there the newest would be lost instead, and where they are cleared, because somebody wants them gone.
+///
+/// A chunk that recovery has claimed has no writer any more. It goes where it is cleared; where recovery
+/// could make nothing of it, also by age, and to make room once nothing else is left that could.
+pub fn plan(inventory: &Inventory, known: &Known, limits: &Limits, now: Timestamp) -> Vec<Eviction> {
+    let mut shortage = Shortage::of(inventory, known, limits);
+    let (mut evictions, mut young) = (Vec::new(), Vec::new());
     for candidate in oldest_first(inventory) {
-        let (name, len) = candidate.name_and_len();
-        let is_old = limits.max_age.is_some_and(|max_age| now.saturating_since(name.started()) > max_age);
-        let is_cleared = limits.clear_before.is_some_and(|before| name.started() < before);
-        let is_free = !candidate.is_among(pinned);
-        let cause = match () {
-            () if is_cleared => Cause::Clear,
-            () if is_old && is_free => Cause::Age,
-            () if over_limit > 0 && is_free => Cause::Size,
-            () if over_volume > 0 && left > keep_ours => Cause::Volume,
-            () => {
-                // What is spared for a download goes beyond the limit; a younger chunk must not go in its place.
-                over_limit = over_limit.saturating_sub(len);
-                continue;
+        match candidate.due(known, limits, now) {
+            Some(cause) => {
+                shortage.relieve(candidate, limits);
+                evictions.push(candidate.evict(cause));
             }
-        };
-        left = left.saturating_sub(len);
-        over_limit = over_limit.saturating_sub(len);
-        // What an unreadable one frees shows afterwards; until then it counts as a whole chunk, or all would go.
-        over_volume = over_volume.saturating_sub(if candidate.is_unreadable() { limits.headroom } else { len });
-        evictions.push(Eviction { target: candidate.target(), len, cause });
+            None => young.push(candidate),
+        }
+    }
+    young.retain(|candidate| !candidate.is_claimed() || candidate.is_among(&known.unrecovered));
+    // A stable sort: within both kinds the oldest stays first.
+    young.sort_by_key(|candidate| candidate.is_claimed());
+    for candidate in young {
+        match shortage.cause(candidate.is_among(&known.pinned)) {
+            Some(cause) => {
+                shortage.relieve(candidate, limits);
+                evictions.push(candidate.evict(cause));
+            }
+            None => shortage.spare(candidate),
+        }
     }
     evictions
 }
@@ -150,6 +155,9 @@ pub fn carry_out(fs: &dyn Fs, data_dir: &Path, evictions: Vec<Eviction>) -> Evic
         let (dir, path) = match &eviction.target {
             Target::Chunk(name) => {
                 (layout::chunks_dir(data_dir), layout::chunk_path(data_dir, name, ChunkState::Sealed))
+            }
+            Target::Claimed(name) => {
+                (layout::chunks_dir(data_dir), layout::chunk_path(data_dir, name, ChunkState::Recovering))
             }
             Target::Quarantined(file_name) => {
                 let dir = layout::quarantine_dir(data_dir);
@@ -188,38 +196,105 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    fn is_among(self, pinned: &BTreeSet<ChunkName>) -> bool {
+    /// Tells why it goes whether or not there is room.
+    fn due(self, known: &Known, limits: &Limits, now: Timestamp) -> Option<Cause> {
+        let started = self.name_and_len().0.started();
+        if limits.clear_before.is_some_and(|before| started < before) {
+            return Some(Cause::Clear);
+        }
+        let is_old = limits.max_age.is_some_and(|max_age| now.saturating_since(started) > max_age);
+        let may_be_recovered = self.is_claimed() && !self.is_among(&known.unrecovered);
+        (is_old && !may_be_recovered && !self.is_among(&known.pinned)).then_some(Cause::Age)
+    }
+
+    fn is_among(self, chunks: &BTreeSet<ChunkName>) -> bool {
         match self {
-            Self::Chunk(chunk) => pinned.contains(&chunk.name),
-            // No download reads them.
+            Self::Chunk(chunk) => chunks.contains(&chunk.name),
+            // No download reads them, and recovery is done with them.
             Self::Quarantined(_) => false,
         }
+    }
+
+    fn is_claimed(self) -> bool {
+        matches!(self, Self::Chunk(chunk) if chunk.state == ChunkState::Recovering)
     }
 
     fn is_unreadable(self) -> bool {
         matches!(self, Self::Chunk(chunk) if chunk.unreadable)
     }
 
-    fn target(self) -> Target {
-        match self {
+    fn evict(self, cause: Cause) -> Eviction {
+        let target = match self {
+            Self::Chunk(chunk) if self.is_claimed() => Target::Claimed(chunk.name.clone()),
             Self::Chunk(chunk) => Target::Chunk(chunk.name.clone()),
             Self::Quarantined(file) => Target::Quarantined(file.file_name.clone()),
+        };
+        Eviction { target, len: self.name_and_len().1, cause }
+    }
+}
+
+/// What is missing, in bytes.
+struct Shortage {
+    /// What of ours is left.
+    left: u64,
+    over_limit: u64,
+    over_volume: u64,
+    keep_ours: u64,
+}
+
+impl Shortage {
+    fn of(inventory: &Inventory, known: &Known, limits: &Limits) -> Self {
+        let growth = growth(inventory, known, limits);
+        let left = inventory.total_bytes();
+        let needed = left.saturating_add(growth).saturating_add(limits.headroom);
+        let (over_volume, keep_ours) = limits.volume.map_or((0, 0), |volume| {
+            (volume.keep_free.saturating_add(growth).saturating_sub(volume.free), volume.keep_ours)
+        });
+        Self { left, over_limit: needed.saturating_sub(limits.max_bytes), over_volume, keep_ours }
+    }
+
+    /// Tells why the next one goes; `None` where it stays.
+    fn cause(&self, is_pinned: bool) -> Option<Cause> {
+        if self.over_limit > 0 && !is_pinned {
+            Some(Cause::Size)
+        } else if self.over_volume > 0 && self.left > self.keep_ours {
+            Some(Cause::Volume)
+        } else {
+            None
         }
+    }
+
+    /// Reckons with one that goes.
+    fn relieve(&mut self, candidate: Candidate<'_>, limits: &Limits) {
+        let (_, len) = candidate.name_and_len();
+        self.left = self.left.saturating_sub(len);
+        self.over_limit = self.over_limit.saturating_sub(len);
+        // What an unreadable one frees shows afterwards; until then it counts as a whole chunk, or all would go.
+        let freed = if candidate.is_unreadable() { limits.headroom } else { len };
+        self.over_volume = self.over_volume.saturating_sub(freed);
+    }
+
+    /// Reckons with one that stays: what is spared for a download goes beyond the limit, and a younger chunk must
+    /// not go in its place.
+    fn spare(&mut self, candidate: Candidate<'_>) {
+        self.over_limit = self.over_limit.saturating_sub(candidate.name_and_len().1);
     }
 }
 
 /// Returns by how many bytes the directory may grow before the next chunk is begun.
-fn growth(inventory: &Inventory, limits: &Limits) -> u64 {
+fn growth(inventory: &Inventory, known: &Known, limits: &Limits) -> u64 {
     let growing = inventory.growing().map(|chunk| limits.headroom.saturating_sub(chunk.len));
-    // Recovery makes a copy before it removes the orphan.
     let claimed = inventory.chunks.iter().filter(|chunk| chunk.state == ChunkState::Recovering);
-    growing.chain(claimed.map(|chunk| chunk.len)).fold(0, u64::saturating_add)
+    // Recovery makes a copy before it removes the orphan.
+    let copied = claimed.filter(|chunk| !known.unrecovered.contains(&chunk.name));
+    growing.chain(copied.map(|chunk| chunk.len)).fold(0, u64::saturating_add)
 }
 
 /// Returns what may go, in the order in which it goes: a chunk before its quarantined bytes.
 fn oldest_first(inventory: &Inventory) -> Vec<Candidate<'_>> {
-    let sealed = inventory.chunks.iter().filter(|chunk| chunk.state == ChunkState::Sealed).map(Candidate::Chunk);
-    let mut candidates: Vec<_> = sealed.chain(inventory.quarantine.iter().map(Candidate::Quarantined)).collect();
+    let without_writer = inventory.chunks.iter().filter(|chunk| chunk.state != ChunkState::InProgress);
+    let chunks = without_writer.map(Candidate::Chunk);
+    let mut candidates: Vec<_> = chunks.chain(inventory.quarantine.iter().map(Candidate::Quarantined)).collect();
     candidates.sort_by(|a, b| a.name_and_len().0.cmp(b.name_and_len().0));
     candidates
 }
@@ -248,10 +323,37 @@ mod tests {
     /// Checks which chunks go, by the second they were begun in.
     #[track_caller]
     fn check(inventory: &Inventory, pinned: &[u64], limits: Limits, now: Timestamp, expected: &[(u64, Cause)]) {
-        let pinned = pinned.iter().map(|&n| chunk("a", 1, n)).collect();
-        let goes: Vec<_> = plan(inventory, &pinned, &limits, now).into_iter().map(|e| (e.target, e.cause)).collect();
+        let known = Known { pinned: pinned.iter().map(|&n| chunk("a", 1, n)).collect(), ..Known::default() };
+        let goes: Vec<_> = plan(inventory, &known, &limits, now).into_iter().map(|e| (e.target, e.cause)).collect();
         let expected: Vec<_> = expected.iter().map(|&(n, cause)| (Target::Chunk(chunk("a", 1, n)), cause)).collect();
         assert_eq!(goes, expected);
+    }
+
+    /// Checks which of four sealed chunks and two older claimed ones go; of the first one recovery made nothing.
+    #[track_caller]
+    fn check_claimed(limits: Limits, now: Timestamp, expected: &[(Target, Cause)]) {
+        let mut inventory = inventory(6);
+        inventory.chunks[..2].iter_mut().for_each(|chunk| chunk.state = ChunkState::Recovering);
+        let known = Known { unrecovered: [chunk("a", 1, 0)].into(), ..Known::default() };
+        let goes: Vec<_> = plan(&inventory, &known, &limits, now).into_iter().map(|e| (e.target, e.cause)).collect();
+        assert_eq!(goes, expected);
+    }
+
+    #[test]
+    fn what_recovery_made_nothing_of_goes_by_age_and_when_cleared_and_else_last() {
+        let claimed = |n, cause| (Target::Claimed(chunk("a", 1, n)), cause);
+        let sealed = |n, cause| (Target::Chunk(chunk("a", 1, n)), cause);
+        let limits = |max_bytes| Limits { max_bytes, ..LIMITS };
+        // 610 bytes, 90 of growth, 100 for the copy that is still to be made, and as many for the next chunk.
+        check_claimed(limits(900), at(9), &[]);
+        check_claimed(limits(800), at(9), &[sealed(2, Cause::Size)]);
+        let size: Vec<_> = (2..6).map(|n| sealed(n, Cause::Size)).chain([claimed(0, Cause::Size)]).collect();
+        check_claimed(limits(400), at(9), &size);
+        // What goes by age need not be made up for by others.
+        let aged = Limits { max_age: Some(Duration::from_secs(5)), ..limits(800) };
+        check_claimed(aged, at(7), &[claimed(0, Cause::Age)]);
+        let cleared = Limits { clear_before: Some(at(2)), ..limits(900) };
+        check_claimed(cleared, at(9), &[claimed(0, Cause::Clear), claimed(1, Cause::Clear)]);
     }
 
     #[test]
@@ -362,7 +464,7 @@ mod tests {
         let file_name = layout::quarantine_name(&chunk("a", 1, 1), 0, 0);
         let quarantined = Quarantined { file_name: file_name.clone(), chunk: chunk("a", 1, 1), offset: 0, len: 250 };
         inventory.quarantine.push(quarantined);
-        let goes = plan(&inventory, &BTreeSet::new(), &LIMITS, at(9));
+        let goes = plan(&inventory, &Known::default(), &LIMITS, at(9));
         let targets: Vec<_> = goes.into_iter().map(|eviction| eviction.target).collect();
         let expected =
             [Target::Chunk(chunk("a", 1, 0)), Target::Chunk(chunk("a", 1, 1)), Target::Quarantined(file_name)];
@@ -372,7 +474,7 @@ mod tests {
     #[test]
     fn a_limit_that_nothing_fits_deletes_all_that_is_sealed_and_ends() {
         let limits = Limits { max_bytes: 0, headroom: u64::MAX, ..LIMITS };
-        assert_eq!(plan(&inventory(3), &BTreeSet::new(), &limits, at(9)).len(), 3);
+        assert_eq!(plan(&inventory(3), &Known::default(), &limits, at(9)).len(), 3);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! Of the writers that share a directory one keeps it. The others only look, and recover what
 //! earlier lives of their own left; where the volume is full they wait for the keeper to make room.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use crate::archive::bundle::Pins;
 use crate::archive::catalog::{Catalog, Inventory, Unreadable};
 use crate::archive::name::{ChunkName, ChunkState};
 use crate::archive::recovery::{self, OrphanWatch, Outcome, Recovered, RecoveryError, Site};
-use crate::archive::retention::{self, Evicted, Limits, Target, VolumeLimits};
+use crate::archive::retention::{self, Evicted, Known, Limits, Target, VolumeLimits};
 use crate::clock::Timestamp;
 use crate::settings::{Duty, LiveSettings};
 use crate::telemetry::chain;
@@ -56,6 +56,8 @@ pub(super) struct Keeper {
     told_unreadable: HashSet<PathBuf>,
     /// Chunks of a later format: reading them again would not help.
     newer: HashSet<ChunkName>,
+    /// Chunks whose recovery failed the last time, and not for want of room.
+    failed: HashSet<ChunkName>,
     told_small: bool,
 }
 
@@ -80,6 +82,7 @@ impl Keeper {
             told_foreign: HashSet::new(),
             told_unreadable: HashSet::new(),
             newer: HashSet::new(),
+            failed: HashSet::new(),
             told_small: false,
         }
     }
@@ -191,8 +194,9 @@ impl Keeper {
 
     fn retain(&self, inventory: &Inventory) {
         let limits = self.limits();
-        let pinned = self.pins.held();
-        let plan = retention::plan(inventory, &pinned, &limits, self.place.clock.now());
+        let unrecovered = self.newer.union(&self.failed).cloned().collect();
+        let known = Known { pinned: self.pins.held(), unrecovered };
+        let plan = retention::plan(inventory, &known, &limits, self.place.clock.now());
         if plan.is_empty() {
             return;
         }
@@ -205,6 +209,10 @@ impl Keeper {
                 Target::Chunk(chunk) => {
                     self.metrics.evicted.get_or_create(&label).inc();
                     info!(%chunk, bytes = eviction.len, cause, "evicted chunk");
+                }
+                Target::Claimed(chunk) => {
+                    self.metrics.evicted.get_or_create(&label).inc();
+                    warn!(%chunk, bytes = eviction.len, cause, "evicted a chunk that was not recovered");
                 }
                 Target::Quarantined(file) => info!(file, bytes = eviction.len, cause, "evicted quarantined bytes"),
             }
@@ -249,7 +257,9 @@ impl Keeper {
                 warn!(%error, "cannot remove what an interrupted recovery left");
             }
         }
-        self.newer.retain(|chunk| inventory.chunks.iter().any(|known| known.name == *chunk));
+        for unrecovered in [&mut self.newer, &mut self.failed] {
+            unrecovered.retain(|chunk| inventory.chunks.iter().any(|known| known.name == *chunk));
+        }
         due.chunks.iter().filter(|chunk| !self.newer.contains(*chunk) && self.recover_one(chunk)).count()
     }
 
@@ -258,6 +268,7 @@ impl Keeper {
             Site { fs: &*self.place.fs, data_dir: &self.place.data_dir, nonce: nonce(), now: self.place.clock.now() };
         match recovery::recover(site, chunk) {
             Ok(outcome) => {
+                self.failed.remove(chunk);
                 self.catalog.forget(chunk);
                 self.tell(chunk, outcome)
             }
@@ -296,6 +307,10 @@ impl Keeper {
     fn put_off(&mut self, chunk: &ChunkName, error: &RecoveryError) {
         self.metrics.recovery_failures.inc();
         self.watch.defer(chunk, self.place.clock.monotonic());
+        // On a full volume it waits for retention; else it may never be recovered, and must not stay for ever.
+        if !error.is_full() {
+            self.failed.insert(chunk.clone());
+        }
         error!(%chunk, error = chain(error), reason = error.reason(), "cannot recover the chunk, trying again later");
     }
 
@@ -326,7 +341,7 @@ fn nonce() -> u32 {
     u32::from_le_bytes(bytes)
 }
 
-/// Deletes every sealed chunk that was begun before an instant, because a user said so.
+/// Deletes every chunk without a writer that was begun before an instant, because a user said so.
 ///
 /// # Errors
 /// Where the directory could not be read, or a chunk not be deleted; what was deleted stays so.
@@ -334,7 +349,7 @@ pub(super) fn clear(place: &Place, before: Timestamp) -> Result<Cleared, ClearFa
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| ClearFailed(error);
     let inventory = Catalog::new(&place.data_dir).read(&*place.fs).map_err(|error| failed(error.into()))?;
     let limits = Limits { max_bytes: u64::MAX, max_age: None, clear_before: Some(before), headroom: 0, volume: None };
-    let plan = retention::plan(&inventory, &BTreeSet::new(), &limits, place.clock.now());
+    let plan = retention::plan(&inventory, &Known::default(), &limits, place.clock.now());
     let Evicted { done, failed: kept } = retention::carry_out(&*place.fs, &place.data_dir, plan);
     if let Some((_, error)) = kept.into_iter().next() {
         return Err(failed(error.into()));

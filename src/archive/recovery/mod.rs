@@ -110,7 +110,7 @@ pub struct Recovered {
     pub damage: Vec<Damage>,
 }
 
-/// Why a chunk was not recovered. It stays claimed, and whole; other chunks can go on.
+/// Why a chunk was not recovered. It stays claimed, and whole, until retention's limits; other chunks can go on.
 #[derive(Debug, Error)]
 pub enum RecoveryError {
     /// The orphan could not be given its claimed name; another try may help.

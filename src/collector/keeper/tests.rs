@@ -209,6 +209,31 @@ fn one_file_that_cannot_be_looked_up_stops_neither_retention_nor_recovery() {
     assert_eq!((world.chunks().len(), inventory.load().unreadable.len()), (0, 0));
 }
 
+#[test]
+fn what_cannot_be_recovered_does_not_outlive_the_limits() {
+    let unrecovered = || {
+        let world = leftover();
+        let (mut keeper, _) = world.keeper();
+        world.fs.fail_every(Op::Read);
+        keeper.sweep();
+        assert_eq!((world.stored.recovery_failures.get(), world.chunks()[0].1), (1, ChunkState::Recovering));
+        (world, keeper)
+    };
+    let (world, mut keeper) = unrecovered();
+    // It counts, but no copy of it is made.
+    let chunk = world.settings.load().chunk.max_bytes.0;
+    world.set(|live| live.retention.max_bytes = ByteSize(world.used() + chunk));
+    keeper.sweep();
+    assert_eq!((world.chunks().len(), world.stored.evicted_total()), (1, 0));
+    world.set(|live| live.retention.max_age = Some(Duration::from_mins(1)));
+    world.clock.advance(Duration::from_mins(2));
+    keeper.sweep();
+    assert_eq!((world.chunks().len(), evicted(&world, "age")), (0, 1));
+    let (world, _) = unrecovered();
+    world.clock.advance(Duration::from_secs(1));
+    assert_eq!((clear(&world.place, world.clock.now()).unwrap().chunks, world.chunks().len()), (1, 0));
+}
+
 /// Collects what is logged on this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
