@@ -337,10 +337,14 @@ mod tests {
         let quarantined = layout::quarantine_name(&bad, 512, 0);
         let in_quarantine =
             [quarantined.clone(), layout::copy_name(&bad, 9)].map(|name| format!("/data/quarantine/{name}"));
-        in_quarantine.iter().for_each(|path| fs.put(path, b"four"));
+        for path in &in_quarantine {
+            fs.put(path, b"four");
+        }
         let spoiled: Vec<_> =
             fs.paths().into_iter().filter(|path| !path.ends_with(good.file_name(ChunkState::Sealed))).collect();
-        spoiled.iter().for_each(|path| fs.spoil(path, errno));
+        for path in &spoiled {
+            fs.spoil(path, errno);
+        }
         let mut catalog = Catalog::new(Path::new("/data"));
         let inventory = catalog.read(&fs).unwrap();
         let found: Vec<_> = inventory.chunks.iter().map(|c| (&c.name, c.state, c.len, c.unreadable)).collect();

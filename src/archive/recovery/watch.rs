@@ -162,7 +162,7 @@ mod tests {
         }
         let seen = of(&other, ChunkState::InProgress, 0, 0);
         assert_eq!(watch.observe(&seen, None, secs(1_300)), Due::default());
-        assert_eq!(watch.observe(&seen, None, secs(1_900)).chunks, [other.clone()]);
+        assert_eq!(watch.observe(&seen, None, secs(1_900)).chunks, std::slice::from_ref(&other));
         assert_eq!(watch.observe(&unreadable(&before), None, secs(2_000)).chunks, [before]);
     }
 

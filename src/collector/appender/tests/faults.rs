@@ -101,7 +101,9 @@ fn storage_that_fails_for_long_is_not_littered_and_costs_no_sealed_chunk() {
     });
     let (mut keeper, _) = world.keeper();
     for spoiled in [vec![Op::Sync], vec![Op::Sync, Op::Remove]] {
-        spoiled.into_iter().for_each(|op| world.fs.fail_every(op));
+        for op in spoiled {
+            world.fs.fail_every(op);
+        }
         for _ in 0..10 {
             assert_eq!(world.group(), Err(NotStored::StorageFailed));
             world.clock.advance(HOLD_OFF);
