@@ -6,18 +6,17 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::core::PartialObjectMeta;
 use tracing::{info, warn};
 
+use super::belongs::is_labelled;
 use super::build::Object;
 use super::error::{VisitError, optional, status};
 use super::kinds::Kind;
 use super::ledger::{Applied, ChildName, Seen};
 use super::ports;
-use crate::api::names::CAPTURE_LABEL;
 use crate::ids::CaptureId;
 use crate::units::ByteSize;
 
@@ -113,11 +112,7 @@ impl Attempts<'_> {
         let api = metadata(self.client, child.kind, self.id.namespace());
         let there = optional(api.get(&child.name).await);
         let there = there.map_err(VisitError::api(format!("read {}", self.path(child))))?;
-        let is_ours = |meta: &ObjectMeta| {
-            meta.labels.as_ref().and_then(|labels| labels.get(CAPTURE_LABEL)).map(String::as_str)
-                == Some(self.id.name())
-        };
-        if there.is_none_or(|there| is_ours(&there.metadata)) {
+        if there.is_none_or(|there| is_labelled(&there.metadata, self.id)) {
             return Ok(());
         }
         Err(VisitError::Taken(self.path(child)))

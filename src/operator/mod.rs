@@ -12,6 +12,7 @@
 mod apply;
 mod attempts;
 mod backoff;
+mod belongs;
 pub mod build;
 mod contest;
 mod context;

@@ -14,9 +14,10 @@ use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
+use super::belongs::{is_labelled, is_of};
 use super::build::selector;
 use super::error::{VisitError, optional};
-use crate::api::names::{CAPTURE_LABEL, ChildNames, VOLUME_FINALIZER};
+use crate::api::names::{ChildNames, VOLUME_FINALIZER};
 use crate::api::{DeletionPolicy, TraceCapture, ValidCapture};
 use crate::clock::Timestamp;
 use crate::ids::CaptureId;
@@ -124,8 +125,9 @@ pub(super) async fn advance(
     let failed = |what: &str| VisitError::api(format!("{what} of `{id}`"));
     let set = optional(sets.get(&names.collector()).await).map_err(failed("read the StatefulSet"))?;
     let claim = optional(claims.get(&names.claim()).await).map_err(failed("read the PersistentVolumeClaim"))?;
-    // A claim of that name that is not ours was there before, and stays.
-    let claim = claim.filter(|claim| claim.labels().get(CAPTURE_LABEL).map(String::as_str) == Some(id.name()));
+    // A claim or a set of that name that is not ours was there before, and stays.
+    let claim = claim.filter(|claim| is_labelled(&claim.metadata, id));
+    let set = set.filter(|set| is_of(&set.metadata, (id, uid)));
     let listed = pods.list(&ListParams::default().labels(&selector(id))).await.map_err(failed("list the pods"))?;
     let step = plan(Remains {
         has_set: set.as_ref().is_some_and(|set| set.metadata.deletion_timestamp.is_none()),

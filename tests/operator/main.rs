@@ -4,6 +4,7 @@
 mod bad_input;
 mod crowd;
 mod end;
+mod ends_of_others;
 mod fake;
 mod faults;
 mod leaders;

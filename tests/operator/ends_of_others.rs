@@ -1,0 +1,48 @@
+//! What of others stays as it is while a capture that is in its way begins and ends.
+
+use serde_json::{Value, json};
+
+use crate::fake::FakeApi;
+use crate::site::{SHOP, Site, capture, minutes, options, pass, seconds};
+
+const FINALIZER: &str = "tracecapture.dev/volume";
+
+fn with_its_volume() -> Value {
+    capture(json!({ "storage": { "deletionPolicy": "Delete" } }))
+}
+
+fn claim(api: &FakeApi) -> Option<Value> {
+    api.get("persistentvolumeclaims", SHOP, "checkout-chunks")
+}
+
+fn finalizers(api: &FakeApi) -> Value {
+    api.get("tracecaptures", SHOP, "checkout").expect("the capture")["metadata"]["finalizers"].clone()
+}
+
+/// Returns a set of somebody else under the name of ours.
+fn foreign_set() -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet",
+        "metadata": { "name": "checkout-collector", "namespace": SHOP, "labels": { "app": "other" } },
+        "spec": { "replicas": 3, "selector": { "matchLabels": { "app": "other" } }, "serviceName": "other",
+            "template": { "metadata": { "labels": { "app": "other" } }, "spec": { "containers": [] } } },
+        "status": { "replicas": 3, "readyReplicas": 3 },
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_of_somebody_else_stays() {
+    let api = FakeApi::new();
+    api.put("statefulsets", foreign_set());
+    let before = api.get("statefulsets", SHOP, "checkout-collector");
+    api.put("tracecaptures", with_its_volume());
+    let site = Site::with(api, options("operator-0"));
+    pass(seconds(5)).await;
+    assert_eq!(site.condition("checkout", "ReceiversReady").1, "ApplyFailed");
+    assert_eq!(finalizers(&site.api), json!([FINALIZER]));
+    site.api.delete("tracecaptures", SHOP, "checkout");
+    pass(minutes(1)).await;
+    assert_eq!(site.api.get("statefulsets", SHOP, "checkout-collector"), before);
+    assert!(site.api.get("tracecaptures", SHOP, "checkout").is_none());
+    assert!(claim(&site.api).is_none(), "its own claim goes all the same");
+}
