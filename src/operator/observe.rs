@@ -8,6 +8,7 @@ use kube::api::{Api, GetParams, ListParams};
 use kube::core::Status;
 use kube::{Client, ResourceExt as _};
 
+use super::belongs::is_of;
 use super::build::selector;
 use super::error::{VisitError, optional, status};
 use super::observed::{Observed, PodReport, StorageClassSeen};
@@ -55,6 +56,9 @@ impl Observer<'_> {
         let set_name = names.collector();
         let stateful_set = optional(sets.get_with(&set_name, &GetParams::any()).await)
             .map_err(VisitError::api(format!("read StatefulSet `{}/{set_name}`", id.namespace())))?;
+        // What somebody else has under that name tells nothing of this capture.
+        let uid = capture.origin().uid.as_deref().unwrap_or_default();
+        let stateful_set = stateful_set.filter(|set| is_of(&set.metadata, (id, uid)));
         let pods = self.pods(id).await?;
         let wanted = usize::try_from(capture.spec().collector.replicas).unwrap_or_default();
         let lacks_pods = stateful_set.is_some() && pods.len() < wanted;

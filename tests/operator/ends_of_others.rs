@@ -46,3 +46,14 @@ async fn a_set_of_somebody_else_stays() {
     assert!(site.api.get("tracecaptures", SHOP, "checkout").is_none());
     assert!(claim(&site.api).is_none(), "its own claim goes all the same");
 }
+
+#[tokio::test(start_paused = true)]
+async fn pods_of_somebody_else_are_not_told_as_ours() {
+    let api = FakeApi::new();
+    api.put("statefulsets", foreign_set());
+    api.put("tracecaptures", capture(json!({})));
+    let site = Site::with(api, options("operator-0"));
+    pass(seconds(5)).await;
+    let status = site.api.get("tracecaptures", SHOP, "checkout").unwrap()["status"].clone();
+    assert_eq!((&status["replicas"], &status["readyReplicas"]), (&json!(0), &json!(0)));
+}
