@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, ApiResource, DynamicObject};
 use tokio::time::timeout;
 use tracing::{Instrument as _, info_span, warn};
@@ -30,11 +29,10 @@ use super::publish::publish;
 use super::status::{LinkNews, Refusal, Visit};
 use super::status_link::Of;
 use super::subject::{Subject, read, unbuildable};
-use super::teardown;
+use super::teardown::{self, End};
 use super::tries::{Step, Tries, Unapplied};
 use crate::api::names::ChildNames;
 use crate::api::{Reason, TraceCapture, ValidCapture};
-use crate::clock::Timestamp;
 use crate::ids::CaptureId;
 use crate::telemetry::trace::TraceContext;
 
@@ -82,8 +80,8 @@ impl Visiting<'_> {
         };
         let subject = Subject::of(&object);
         // Whoever paused a capture wants nothing of it touched: its volume waits until it goes on.
-        if let Some(deleted) = object.metadata.deletion_timestamp.clone().filter(|_| !subject.holds_its_end()) {
-            return self.end(&object, &deleted).await;
+        if object.metadata.deletion_timestamp.is_some() && !subject.holds_its_end() {
+            return self.end(&object).await;
         }
         let capture = match read(object) {
             Ok(capture) => capture,
@@ -199,7 +197,8 @@ impl Visiting<'_> {
         let Ledger { applied, refusals, .. } = ledger;
         let now = self.context.clock.monotonic();
         let mut tries = Tries::begin(refusals, (uid, subject.meta.generation), now);
-        let needs_finalizer = teardown::needs_finalizer(capture);
+        // A capture that is refused for others on its claim has no volume to end.
+        let needs_finalizer = teardown::needs_finalizer(capture) && observed.sharers.is_empty();
         if needs_finalizer != teardown::has_finalizer(finalizers) {
             let circumstances = tries.circumstances(needs_finalizer.into(), None);
             let attempt = teardown::set_finalizer(&self.context.client, self.id, uid, needs_finalizer);
@@ -275,7 +274,7 @@ impl Visiting<'_> {
     }
 
     /// Goes on with the end of a capture that somebody deleted.
-    async fn end(&self, object: &DynamicObject, deleted: &Time) -> Result<Ended, VisitError> {
+    async fn end(&self, object: &DynamicObject) -> Result<Ended, VisitError> {
         let meta = &object.metadata;
         if !teardown::has_finalizer(meta.finalizers.as_deref().unwrap_or_default()) {
             // The garbage collector deletes what it owns, and the claim stays.
@@ -287,9 +286,8 @@ impl Visiting<'_> {
             teardown::set_finalizer(&self.context.client, self.id, uid, false).await?;
             return Ok(Ended::Done(Next::AsAlways));
         }
-        let deleted = u64::try_from(deleted.0.as_nanosecond()).map(Timestamp::from_unix_nanos).unwrap_or_default();
-        let now = self.context.clock.now();
-        let is_over = teardown::advance(&self.context.client, (self.id, uid), deleted, now).await?;
+        let end = End { client: &self.context.client, id: self.id, meta, now: self.context.clock.now() };
+        let is_over = end.advance().await?;
         Ok(Ended::Done(if is_over { Next::AsAlways } else { Next::Within(teardown::LOOK_AGAIN) }))
     }
 }

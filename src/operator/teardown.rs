@@ -3,14 +3,18 @@
 //! Only `deletionPolicy: Delete` asks for a finalizer. At the end the set goes first, then, once
 //! its pods are gone or have had their time, the claim, and last the finalizer. Each step is
 //! read off what is there, so an operator that was restarted in between goes on where it was.
+//!
+//! # Guarantees
+//! - What others made under our names stays, and so does a claim that another capture uses.
 
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
-use kube::core::PartialObjectMeta;
-use kube::{Client, ResourceExt as _};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
+use kube::core::{NamespaceResourceScope, PartialObjectMeta};
+use kube::{Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
@@ -39,7 +43,7 @@ pub(super) struct Remains {
     pub(super) has_set: bool,
     /// Whether pods of it are there.
     pub(super) has_pods: bool,
-    /// Whether its claim is there and nobody deleted it yet.
+    /// Whether its claim is there, nobody else uses it, and nobody deleted it yet.
     pub(super) has_claim: bool,
     /// How long ago somebody deleted the capture.
     pub(super) since: Duration,
@@ -79,8 +83,16 @@ pub(super) fn needs_finalizer(capture: &ValidCapture) -> bool {
 }
 
 /// Tells whether an object that is being deleted still asks for the end of its volume, also one that is at fault.
+///
+/// A claim that was brought never goes, whatever its name is.
 pub(super) fn is_asked_for(object: &DynamicObject) -> bool {
-    object.data.pointer("/spec/storage/deletionPolicy").is_some_and(|policy| policy == "Delete")
+    let is_policy = object.data.pointer("/spec/storage/deletionPolicy").is_some_and(|policy| policy == "Delete");
+    is_policy && claim_brought(object).is_none()
+}
+
+/// Returns the claim that an object brings, also one that is at fault.
+fn claim_brought(object: &DynamicObject) -> Option<&str> {
+    object.data.pointer("/spec/storage/claimName").and_then(Value::as_str)
 }
 
 /// Tells whether an object has the finalizer.
@@ -108,52 +120,110 @@ pub(super) async fn set_finalizer(client: &Client, id: &CaptureId, uid: &str, pr
     Ok(())
 }
 
-/// Goes on with the end of a capture that has the finalizer; returns whether it is over.
-///
-/// # Errors
-/// [`VisitError::Api`].
-pub(super) async fn advance(
-    client: &Client,
-    (id, uid): (&CaptureId, &str),
-    deleted: Timestamp,
-    now: Timestamp,
-) -> Result<bool, VisitError> {
-    let names = ChildNames::of(id);
-    let sets: Api<StatefulSet> = Api::namespaced(client.clone(), id.namespace());
-    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), id.namespace());
-    let pods: Api<Pod> = Api::namespaced(client.clone(), id.namespace());
-    let failed = |what: &str| VisitError::api(format!("{what} of `{id}`"));
-    let set = optional(sets.get(&names.collector()).await).map_err(failed("read the StatefulSet"))?;
-    let claim = optional(claims.get(&names.claim()).await).map_err(failed("read the PersistentVolumeClaim"))?;
-    // A claim or a set of that name that is not ours was there before, and stays.
-    let claim = claim.filter(|claim| is_labelled(&claim.metadata, id));
-    let set = set.filter(|set| is_of(&set.metadata, (id, uid)));
-    let listed = pods.list(&ListParams::default().labels(&selector(id))).await.map_err(failed("list the pods"))?;
-    let step = plan(Remains {
-        has_set: set.as_ref().is_some_and(|set| set.metadata.deletion_timestamp.is_none()),
-        has_pods: !listed.items.is_empty(),
-        has_claim: claim.as_ref().is_some_and(|claim| claim.metadata.deletion_timestamp.is_none()),
-        since: now.saturating_since(deleted),
-    });
-    match step {
-        Step::Wait => {}
-        Step::DeleteSet => {
-            let params = DeleteParams::background().preconditions(exactly(set.and_then(|set| set.uid())));
-            optional(sets.delete(&names.collector(), &params).await).map_err(failed("delete the StatefulSet"))?;
-            info!(capture = %id, "deleted the pods of a capture that is being deleted");
+/// The end of a capture that has the finalizer.
+pub(super) struct End<'a> {
+    /// The way to the API server.
+    pub(super) client: &'a Client,
+    /// The capture.
+    pub(super) id: &'a CaptureId,
+    /// Its metadata, as read by this visit.
+    pub(super) meta: &'a ObjectMeta,
+    /// The time of this visit.
+    pub(super) now: Timestamp,
+}
+
+/// What is found of a capture that is being deleted.
+struct Found {
+    set: Option<StatefulSet>,
+    has_pods: bool,
+    /// The claim that was made for it.
+    claim: Option<PersistentVolumeClaim>,
+    /// Another capture that brings that claim.
+    user: Option<String>,
+}
+
+impl End<'_> {
+    /// Takes the next step; returns whether it was the last one.
+    ///
+    /// # Errors
+    /// [`VisitError::Api`].
+    pub(super) async fn advance(&self) -> Result<bool, VisitError> {
+        let found = self.look().await?;
+        let names = ChildNames::of(self.id);
+        match plan(self.remains(&found)) {
+            Step::Wait => {}
+            Step::DeleteSet => {
+                let params = DeleteParams::background().preconditions(exactly(found.set.and_then(|set| set.uid())));
+                optional(self.api::<StatefulSet>().delete(&names.collector(), &params).await)
+                    .map_err(self.failed("delete the StatefulSet"))?;
+                info!(capture = %self.id, "deleted the pods of a capture that is being deleted");
+            }
+            Step::DeleteClaim => {
+                let params = DeleteParams::default().preconditions(exactly(found.claim.and_then(|claim| claim.uid())));
+                optional(self.api::<PersistentVolumeClaim>().delete(&names.claim(), &params).await)
+                    .map_err(self.failed("delete the PersistentVolumeClaim"))?;
+                warn!(capture = %self.id, claim = names.claim(), "deleted the volume, as `deletionPolicy: Delete` asks");
+            }
+            Step::Release => {
+                if let Some(user) = found.user {
+                    warn!(capture = %self.id, claim = names.claim(), user, "kept the volume: another capture uses it");
+                }
+                set_finalizer(self.client, self.id, self.meta.uid.as_deref().unwrap_or_default(), false).await?;
+                return Ok(true);
+            }
         }
-        Step::DeleteClaim => {
-            let params = DeleteParams::default().preconditions(exactly(claim.and_then(|claim| claim.uid())));
-            optional(claims.delete(&names.claim(), &params).await)
-                .map_err(failed("delete the PersistentVolumeClaim"))?;
-            warn!(capture = %id, claim = names.claim(), "deleted the volume, as `deletionPolicy: Delete` asks");
-        }
-        Step::Release => {
-            set_finalizer(client, id, uid, false).await?;
-            return Ok(true);
+        Ok(false)
+    }
+
+    async fn look(&self) -> Result<Found, VisitError> {
+        let names = ChildNames::of(self.id);
+        let of = (self.id, self.meta.uid.as_deref().unwrap_or_default());
+        let set = optional(self.api::<StatefulSet>().get(&names.collector()).await);
+        let claim = optional(self.api::<PersistentVolumeClaim>().get(&names.claim()).await);
+        let pods = self.api::<Pod>().list(&ListParams::default().labels(&selector(self.id))).await;
+        // A claim or a set of that name that is not ours was there before, and stays.
+        let set = set.map_err(self.failed("read the StatefulSet"))?.filter(|set| is_of(&set.metadata, of));
+        let claim = claim.map_err(self.failed("read the PersistentVolumeClaim"))?;
+        let claim = claim.filter(|claim| is_labelled(&claim.metadata, self.id));
+        let user = if claim.is_some() { self.other_user(&names.claim()).await? } else { None };
+        let has_pods = !pods.map_err(self.failed("list the pods"))?.items.is_empty();
+        Ok(Found { set, has_pods, claim, user })
+    }
+
+    fn remains(&self, Found { set, has_pods, claim, user }: &Found) -> Remains {
+        let deleted = self.meta.deletion_timestamp.as_ref().map(|time| time.0.as_nanosecond());
+        let deleted = deleted.and_then(|nanos| u64::try_from(nanos).ok()).map(Timestamp::from_unix_nanos);
+        let is_kept = |meta: &ObjectMeta| meta.deletion_timestamp.is_none();
+        Remains {
+            has_set: set.as_ref().is_some_and(|set| is_kept(&set.metadata)),
+            has_pods: *has_pods,
+            has_claim: user.is_none() && claim.as_ref().is_some_and(|claim| is_kept(&claim.metadata)),
+            since: self.now.saturating_since(deleted.unwrap_or_default()),
         }
     }
-    Ok(false)
+
+    /// Returns another capture that brings a claim: whichever came first, also one that cannot be read or is ending.
+    ///
+    /// Asked of the API server at the last moment: what the watches told may be old, and the volume would be gone.
+    async fn other_user(&self, claim: &str) -> Result<Option<String>, VisitError> {
+        let captures: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), self.id.namespace(), &ApiResource::erase::<TraceCapture>(&()));
+        let listed = captures.list(&ListParams::default()).await.map_err(self.failed("list the neighbours"))?;
+        let is_user =
+            |other: &&DynamicObject| other.metadata.uid != self.meta.uid && claim_brought(other) == Some(claim);
+        Ok(listed.items.iter().find(is_user).map(ResourceExt::name_any))
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), self.id.namespace())
+    }
+
+    fn failed(&self, what: &str) -> impl FnOnce(kube::Error) -> VisitError {
+        VisitError::api(format!("{what} of `{}`", self.id))
+    }
 }
 
 /// Returns the condition that an object is this one and not another of its name.

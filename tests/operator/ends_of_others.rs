@@ -3,12 +3,17 @@
 use serde_json::{Value, json};
 
 use crate::fake::FakeApi;
-use crate::site::{SHOP, Site, capture, minutes, options, pass, seconds};
+use crate::site::{SHOP, Site, capture, minutes, named, options, pass, seconds};
 
 const FINALIZER: &str = "tracecapture.dev/volume";
 
 fn with_its_volume() -> Value {
     capture(json!({ "storage": { "deletionPolicy": "Delete" } }))
+}
+
+/// Returns a capture named `archive` that brings the claim of `checkout`.
+fn archive() -> Value {
+    named("archive", json!({ "storage": { "claimName": "checkout-chunks" } }))
 }
 
 fn claim(api: &FakeApi) -> Option<Value> {
@@ -56,4 +61,36 @@ async fn pods_of_somebody_else_are_not_told_as_ours() {
     pass(seconds(5)).await;
     let status = site.api.get("tracecaptures", SHOP, "checkout").unwrap()["status"].clone();
     assert_eq!((&status["replicas"], &status["readyReplicas"]), (&json!(0), &json!(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_stays_where_another_capture_had_it_first() {
+    let site = Site::at_rest(capture(json!({}))).await;
+    site.api.delete("tracecaptures", SHOP, "checkout");
+    pass(seconds(5)).await;
+    site.api.put("tracecaptures", archive());
+    pass(seconds(5)).await;
+    site.api.put("tracecaptures", with_its_volume());
+    pass(seconds(5)).await;
+    assert_eq!(site.condition("checkout", "Ready").1, "ClaimShared");
+    assert_eq!(finalizers(&site.api), Value::Null, "it has nothing to end");
+    site.api.delete("tracecaptures", SHOP, "checkout");
+    pass(minutes(6)).await;
+    assert!(site.api.get("tracecaptures", SHOP, "checkout").is_none());
+    assert!(claim(&site.api).is_some());
+    assert!(site.api.get("statefulsets", SHOP, "archive-collector").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_stays_where_another_capture_waits_for_it() {
+    let site = Site::at_rest(with_its_volume()).await;
+    site.api.put("tracecaptures", archive());
+    pass(seconds(5)).await;
+    assert_eq!(site.condition("archive", "Ready").1, "ClaimShared");
+    site.api.delete("tracecaptures", SHOP, "checkout");
+    pass(minutes(1)).await;
+    assert!(site.api.get("tracecaptures", SHOP, "checkout").is_none());
+    assert!(site.api.get("statefulsets", SHOP, "checkout-collector").is_none());
+    assert!(claim(&site.api).is_some());
+    assert!(site.api.get("statefulsets", SHOP, "archive-collector").is_some(), "it has the claim now");
 }
