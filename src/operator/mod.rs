@@ -5,7 +5,7 @@
 //!
 //! # Invariants
 //! - A second visit without a change in between writes nothing.
-//! - Every write is a server-side apply under one field manager; fields of others survive.
+//! - What is made is made by server-side apply under one field manager; fields of others survive.
 //! - A broken object has its own condition; the others go on.
 //! - Losing leadership pauses visits, never the data path.
 

@@ -201,7 +201,14 @@ impl Visiting<'_> {
         let needs_finalizer = teardown::needs_finalizer(capture) && observed.sharers.is_empty();
         if needs_finalizer != teardown::has_finalizer(finalizers) {
             let circumstances = tries.circumstances(needs_finalizer.into(), None);
-            let attempt = teardown::set_finalizer(&self.context.client, self.id, uid, needs_finalizer);
+            let (client, meta) = (&self.context.client, &subject.meta);
+            let attempt = async {
+                if needs_finalizer {
+                    teardown::add_finalizer(client, self.id, meta).await
+                } else {
+                    teardown::remove_finalizer(client, self.id, meta).await
+                }
+            };
             // It is told with the others at the end.
             let _ = tries.make(Step::Finalizer, circumstances, attempt).await;
         }
@@ -280,10 +287,9 @@ impl Visiting<'_> {
             // The garbage collector deletes what it owns, and the claim stays.
             return Ok(Ended::Done(Next::AsAlways));
         }
-        let uid = meta.uid.as_deref().unwrap_or_default();
         if !teardown::is_asked_for(object) {
             // Whoever changed their mind while nobody took the finalizer away keeps the volume.
-            teardown::set_finalizer(&self.context.client, self.id, uid, false).await?;
+            teardown::remove_finalizer(&self.context.client, self.id, meta).await?;
             return Ok(Ended::Done(Next::AsAlways));
         }
         let end = End { client: &self.context.client, id: self.id, meta, now: self.context.clock.now() };

@@ -100,24 +100,51 @@ pub(super) fn has_finalizer(finalizers: &[String]) -> bool {
     finalizers.iter().any(|finalizer| finalizer == VOLUME_FINALIZER)
 }
 
-/// Adds the finalizer or takes it away.
+/// Adds the finalizer.
 ///
 /// # Errors
 /// [`VisitError::Api`].
-pub(super) async fn set_finalizer(client: &Client, id: &CaptureId, uid: &str, present: bool) -> Result<(), VisitError> {
-    let finalizers = if present { json!([VOLUME_FINALIZER]) } else { json!([]) };
+pub(super) async fn add_finalizer(client: &Client, id: &CaptureId, meta: &ObjectMeta) -> Result<(), VisitError> {
     let body: Value = json!({
         "apiVersion": crate::api::API_VERSION,
         "kind": "TraceCapture",
         // The UID keeps an apply to an object that is gone from making a new one.
-        "metadata": { "name": id.name(), "namespace": id.namespace(), "uid": uid, "finalizers": finalizers },
+        "metadata": {
+            "name": id.name(), "namespace": id.namespace(), "uid": meta.uid, "finalizers": [VOLUME_FINALIZER],
+        },
     });
-    let api: Api<PartialObjectMeta<TraceCapture>> = Api::namespaced(client.clone(), id.namespace());
     let params = PatchParams::apply(FINALIZER_MANAGER).force();
-    let answer = api.patch(id.name(), &params, &Patch::Apply(&body)).await;
-    answer.map_err(VisitError::api(format!("set the finalizer of `{id}`")))?;
-    info!(capture = %id, present, "finalizer changed");
+    let answer = captures(client, id).patch(id.name(), &params, &Patch::Apply(&body)).await;
+    let answer = answer.map_err(VisitError::api(format!("add the finalizer of `{id}`")))?;
+    if has_finalizer(answer.finalizers()) {
+        info!(capture = %id, "added the finalizer");
+    }
     Ok(())
+}
+
+/// Takes the finalizer away, whoever wrote it; those of others stay.
+///
+/// A merge, since an apply takes away only what its own manager wrote: a finalizer that came with a manifest is that of
+/// whoever applied it, and would stay for ever.
+///
+/// # Errors
+/// [`VisitError::Api`]; a conflict where the object changed since `meta` was read, which the next visit reads anew.
+pub(super) async fn remove_finalizer(client: &Client, id: &CaptureId, meta: &ObjectMeta) -> Result<(), VisitError> {
+    let mut others = meta.finalizers.clone().unwrap_or_default();
+    others.retain(|finalizer| finalizer != VOLUME_FINALIZER);
+    let body = json!({ "metadata": { "finalizers": others, "resourceVersion": meta.resource_version } });
+    let params = PatchParams { field_manager: Some(FINALIZER_MANAGER.to_owned()), ..PatchParams::default() };
+    let answer = optional(captures(client, id).patch(id.name(), &params, &Patch::Merge(&body)).await);
+    let answer = answer.map_err(VisitError::api(format!("remove the finalizer of `{id}`")))?;
+    if answer.is_none_or(|answer| !has_finalizer(answer.finalizers())) {
+        info!(capture = %id, "removed the finalizer");
+    }
+    Ok(())
+}
+
+/// Returns access to captures, of which only metadata is read.
+fn captures(client: &Client, id: &CaptureId) -> Api<PartialObjectMeta<TraceCapture>> {
+    Api::namespaced(client.clone(), id.namespace())
 }
 
 /// The end of a capture that has the finalizer.
@@ -168,7 +195,7 @@ impl End<'_> {
                 if let Some(user) = found.user {
                     warn!(capture = %self.id, claim = names.claim(), user, "kept the volume: another capture uses it");
                 }
-                set_finalizer(self.client, self.id, self.meta.uid.as_deref().unwrap_or_default(), false).await?;
+                remove_finalizer(self.client, self.id, self.meta).await?;
                 return Ok(true);
             }
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fake::FakeApi;
+use crate::fake::{FakeApi, Fault};
 use crate::site::{SHOP, Site, capture, minutes, named, options, pass, seconds};
 
 const FINALIZER: &str = "tracecapture.dev/volume";
@@ -74,7 +74,11 @@ async fn a_claim_stays_where_another_capture_had_it_first() {
     pass(seconds(5)).await;
     assert_eq!(site.condition("checkout", "Ready").1, "ClaimShared");
     assert_eq!(finalizers(&site.api), Value::Null, "it has nothing to end");
+    // One that an earlier version, or a manifest, gave it.
+    assert!(site.operator.stop().await);
+    site.api.edit("tracecaptures", SHOP, "checkout", |capture| capture["metadata"]["finalizers"] = json!([FINALIZER]));
     site.api.delete("tracecaptures", SHOP, "checkout");
+    let site = Site::with(site.api, options("operator-1"));
     pass(minutes(6)).await;
     assert!(site.api.get("tracecaptures", SHOP, "checkout").is_none());
     assert!(claim(&site.api).is_some());
@@ -93,4 +97,50 @@ async fn a_claim_stays_where_another_capture_waits_for_it() {
     assert!(site.api.get("statefulsets", SHOP, "checkout-collector").is_none());
     assert!(claim(&site.api).is_some());
     assert!(site.api.get("statefulsets", SHOP, "archive-collector").is_some(), "it has the claim now");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_was_brought_under_our_name_never_goes() {
+    let site = Site::at_rest(capture(json!({}))).await;
+    site.api.delete("tracecaptures", SHOP, "checkout");
+    pass(seconds(5)).await;
+    assert!(site.operator.stop().await);
+    let storage = json!({ "deletionPolicy": "Delete", "claimName": "checkout-chunks" });
+    let mut brings_it = capture(json!({ "storage": storage }));
+    brings_it["metadata"]["finalizers"] = json!([FINALIZER]);
+    site.api.put("tracecaptures", brings_it);
+    site.api.delete("tracecaptures", SHOP, "checkout");
+    let site = Site::with(site.api, options("operator-1"));
+    pass(minutes(6)).await;
+    assert!(site.api.get("tracecaptures", SHOP, "checkout").is_none());
+    assert!(claim(&site.api).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finalizer_that_came_with_the_manifest_is_taken_away() {
+    let mut restored = with_its_volume();
+    restored["metadata"]["finalizers"] = json!(["example.com/other", FINALIZER]);
+    let site = Site::at_rest(restored).await;
+    // Whoever changes the object at that very moment costs another visit and nothing more.
+    let conflict = Fault::Status(409, "Conflict", "the object has been modified");
+    site.api.delete("tracecaptures", SHOP, "checkout");
+    site.api.fail(1, conflict, |asked| asked.is("patch", "tracecaptures"));
+    pass(minutes(1)).await;
+    assert!(claim(&site.api).is_none());
+    assert_eq!(finalizers(&site.api), json!(["example.com/other"]), "that of somebody else stays");
+    site.api.forget_verbs();
+    pass(minutes(5)).await;
+    assert_eq!(site.api.writes(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finalizer_that_came_with_the_manifest_goes_with_the_wish() {
+    let mut restored = capture(json!({}));
+    restored["metadata"]["finalizers"] = json!([FINALIZER]);
+    let site = Site::at_rest(restored).await;
+    assert_eq!(finalizers(&site.api).as_array().map_or(0, Vec::len), 0);
+    site.api.delete("tracecaptures", SHOP, "checkout");
+    pass(seconds(5)).await;
+    assert!(site.api.get("tracecaptures", SHOP, "checkout").is_none());
+    assert!(claim(&site.api).is_some());
 }

@@ -102,10 +102,7 @@ impl Store {
         let Some(old) = self.objects.get(&key(resource, &namespace, &name)).cloned() else {
             return Err(not_found(resource, &name));
         };
-        let asked = object["metadata"]["resourceVersion"].as_str();
-        if asked.is_some_and(|asked| old.value["metadata"]["resourceVersion"] != asked) {
-            return Err((409, "Conflict", "the object has been modified".to_owned()));
-        }
+        check_version(&old, &object)?;
         Ok(self.write(resource, old, object))
     }
 
@@ -118,6 +115,7 @@ impl Store {
         let Some(old) = self.objects.get(&key(resource, namespace, name)).cloned() else {
             return Err(not_found(resource, name));
         };
+        check_version(&old, patch)?;
         let mut new = old.value.clone();
         merge::merge_patch(&mut new, patch);
         Ok(self.write(resource, old, new))
@@ -243,6 +241,15 @@ impl Store {
     fn note(&mut self, kind: &'static str, resource: &str, object: Value) {
         self.history.push(Event { version: self.version, kind, resource: resource.to_owned(), object });
     }
+}
+
+/// Refuses a write that names another version than the object has.
+fn check_version(old: &Object, written: &Value) -> Result<(), Refused> {
+    let asked = written["metadata"]["resourceVersion"].as_str();
+    if asked.is_some_and(|asked| old.value["metadata"]["resourceVersion"] != asked) {
+        return Err((409, "Conflict", "the object has been modified".to_owned()));
+    }
+    Ok(())
 }
 
 /// Refuses what a real server would.
