@@ -20,7 +20,7 @@ use super::streams::Streams;
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::installation::link_keys::KeptKeys;
-use crate::installation::{deadline, keys};
+use crate::installation::{deadline, keys, nesting};
 use crate::shutdown::Shutdown;
 use crate::telemetry::chain;
 use crate::telemetry::metrics::GatewayMetrics;
@@ -74,7 +74,7 @@ impl Gateway {
         let admin = admin(&progress, registry);
         let limit = parts.options.limits.drain + END_LIMIT;
         let stage = Shutdown::new();
-        let parts = Parts { client: deadline::limited(parts.client), ..parts };
+        let parts = Parts { client: nesting::limited(deadline::limited(parts.client)), ..parts };
         let group = stage.clone();
         stage.spawn("gateway", async move {
             tokio::select! {

@@ -9,6 +9,7 @@ pub mod keys;
 pub mod link_keys;
 pub mod link_places;
 pub mod link_records;
+pub mod nesting;
 
 /// Whose captures an installation looks after.
 #[derive(Debug, Clone, PartialEq, Eq)]

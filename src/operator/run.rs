@@ -22,7 +22,7 @@ use crate::admin::Admin;
 use crate::api::grant::GrantKey;
 use crate::clock::Clock;
 use crate::installation::answer::told;
-use crate::installation::{deadline, keys};
+use crate::installation::{deadline, keys, nesting};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::OperatorMetrics;
 
@@ -78,7 +78,7 @@ impl Operator {
         });
         let admin = admin(&progress, &parts.clock, registry, metrics.clone());
         let (work, election) = (Shutdown::new(), Shutdown::new());
-        let client = deadline::limited(parts.client);
+        let client = nesting::limited(deadline::limited(parts.client));
         let Options { namespace, identity, .. } = &parts.options;
         let (candidate, leading) =
             Candidate::new(client.clone(), namespace, identity.clone(), Arc::clone(&parts.clock));

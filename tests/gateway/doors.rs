@@ -1,5 +1,6 @@
 //! The doors: who gets what, with which answer, and what reviews cost.
 
+use serde_json::json;
 use tracecapture::gateway::options::Options;
 use tracecapture::gateway::proxies::{Network, TrustedProxies};
 
@@ -240,4 +241,17 @@ fn nobody_leaves_the_queue_by_a_header() {
     let status = behind_proxies(&["10.0.0.0/8"]);
     let guess = |n: usize| status(&format!("wrong-{n}"), &format!("10.0.0.1, 203.0.113.{n}"));
     assert!((0..100).filter(|n| guess(*n) == 429).count() > 50);
+}
+
+#[test]
+fn a_capture_that_is_nested_too_deeply_hides_no_other() {
+    let (api, _) = cluster();
+    let mut deep = capture("shop", "deep");
+    let nested = (0..200).fold(json!(1), |inner, _| json!({ "a": inner }));
+    deep["spec"] = json!({ "collector": { "podOverlay": nested } });
+    api.put("tracecaptures", deep);
+    // It is ready once it has read the list.
+    let site = Site::start(api, options("http://127.0.0.1:1"));
+    let captures = site.get("viewer-token", "/api/v1/captures").json()["captures"].clone();
+    assert_eq!(captures.as_array().unwrap().len(), 2, "{captures}");
 }

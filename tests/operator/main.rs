@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod crowd;
+mod deep;
 mod end;
 mod ends_of_others;
 mod fake;

@@ -50,6 +50,16 @@ fn list_shows_a_namespace_or_all() {
 }
 
 #[test]
+fn a_capture_that_is_nested_too_deeply_hides_no_other() {
+    let site = busy();
+    let nested = (0..200).fold(json!(1), |inner, _| json!({ "a": inner }));
+    site.capture("shop", "deep", json!({ "collector": { "podOverlay": nested } }), json!({}));
+    site.check(&["list"], 0, &["checkout", "deep"], &[]);
+    site.check(&["status", "deep"], 0, &["shop/deep"], &[]);
+    site.check(&["status", "deep", "-o", "json"], 0, &["left out: nested too deeply"], &[]);
+}
+
+#[test]
 fn status_tells_what_leaves_and_what_to_type() {
     let site = busy();
     let said = [

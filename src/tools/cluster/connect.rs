@@ -12,6 +12,7 @@ use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 use super::args::ClusterArgs;
 use super::error::ClusterError;
 use crate::ids::CaptureId;
+use crate::installation::nesting;
 use crate::tools::exit::{ExitCode, Failure};
 
 /// How long a connection may take: a server that is there accepts within a second.
@@ -47,7 +48,7 @@ impl Cluster {
         }
         let namespace = args.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config.clone()).map_err(|error| ClusterError::Client(Box::new(error)))?;
-        Ok(Self { client, config, namespace })
+        Ok(Self { client: nesting::limited(client), config, namespace })
     }
 
     /// Returns the capture of this name in the namespace.
