@@ -1,7 +1,7 @@
 //! Which captures there are, as the watches tell.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use futures::stream::{BoxStream, SelectAll, StreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -15,6 +15,7 @@ use tracing::warn;
 use crate::api::{State, TraceCapture};
 use crate::ids::CaptureId;
 use crate::installation::Watched;
+use crate::installation::answer::is_forbidden;
 use crate::telemetry::chain;
 
 /// A change that one of the watches brought; `usize` is the place of its namespace in the list of those watched.
@@ -42,17 +43,31 @@ struct Index {
     by_uid: HashMap<String, CaptureId>,
     /// What a list that is being read has brought so far.
     lists: HashMap<usize, HashSet<CaptureId>>,
+    /// How many scopes are watched.
+    n_scopes: usize,
     /// The scopes that have told nothing yet.
-    unread: HashSet<usize>,
+    unread: HashMap<usize, Unread>,
+}
+
+/// A scope that has told nothing yet.
+#[derive(Debug)]
+struct Unread {
+    /// Its namespace; `None` stands for all of them.
+    namespace: Option<String>,
+    /// Whether its captures may not be listed: a namespace that is gone takes its roles along.
+    is_forbidden: bool,
 }
 
 impl Captures {
     pub(super) fn new(watched: &Watched) -> Self {
+        let unread = |namespace: Option<&str>| Unread { namespace: namespace.map(str::to_owned), is_forbidden: false };
+        let unread: HashMap<_, _> = namespaces(watched).into_iter().map(unread).enumerate().collect();
         let index = Index {
             by_id: BTreeMap::new(),
             by_uid: HashMap::new(),
             lists: HashMap::new(),
-            unread: (0..namespaces(watched).len()).collect(),
+            n_scopes: unread.len(),
+            unread,
         };
         Self(RwLock::new(index))
     }
@@ -62,8 +77,11 @@ impl Captures {
         let mut changes = changes(client, watched);
         while let Some((scope, change)) = changes.next().await {
             match change {
-                Ok(event) => self.0.write().unwrap_or_else(PoisonError::into_inner).apply(scope, event),
-                Err(error) => warn!(error = chain(&error), "cannot watch captures; trying again"),
+                Ok(event) => self.write().apply(scope, event),
+                Err(error) => {
+                    self.write().stumble(scope, &error);
+                    warn!(error = chain(&error), "cannot watch captures; trying again");
+                }
             }
         }
     }
@@ -71,6 +89,18 @@ impl Captures {
     /// Tells whether every watch has told what is there.
     pub(super) fn is_complete(&self) -> bool {
         self.read().unread.is_empty()
+    }
+
+    /// Tells whether some watch has told what is there, and every other one has, or may not.
+    pub(super) fn is_ready(&self) -> bool {
+        let index = self.read();
+        index.unread.len() < index.n_scopes && index.unread.values().all(|unread| unread.is_forbidden)
+    }
+
+    /// Tells whether what there is in a namespace has been told.
+    pub(super) fn has_told(&self, namespace: &str) -> bool {
+        let is_of = |unread: &Unread| unread.namespace.as_deref().is_none_or(|name| name == namespace);
+        !self.read().unread.values().any(is_of)
     }
 
     pub(super) fn find(&self, id: &CaptureId) -> Option<Known> {
@@ -85,6 +115,10 @@ impl Captures {
     /// Returns all of them, sorted.
     pub(super) fn all(&self) -> Vec<Known> {
         self.read().by_id.values().cloned().collect()
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Index> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Index> {
@@ -121,6 +155,13 @@ impl Index {
                 }
                 self.unread.remove(&scope);
             }
+        }
+    }
+
+    /// Takes note of a watch that failed; it begins again by itself.
+    fn stumble(&mut self, scope: usize, error: &watcher::Error) {
+        if let Some(unread) = self.unread.get_mut(&scope) {
+            unread.is_forbidden = is_forbidden(error);
         }
     }
 
@@ -203,5 +244,29 @@ mod tests {
         let (a, b) = (|| object("a", "u-1"), || object("b", "u-2"));
         let list = vec![Event::Init, Event::InitApply(b()), Event::InitDone];
         check([vec![Event::Apply(a()), Event::Apply(b())], list].into_iter().flatten().collect(), &["u-2"]);
+    }
+
+    #[test]
+    fn a_namespace_that_may_not_be_listed_holds_up_no_other() {
+        let captures = Captures::new(&Watched::Namespaces(vec!["shop".to_owned(), "gone".to_owned()]));
+        let check = |is_ready: bool, has_told: [bool; 2]| {
+            assert_eq!(
+                (captures.is_ready(), ["shop", "gone"].map(|name| captures.has_told(name))),
+                (is_ready, has_told)
+            );
+        };
+        let failed = |code: u16, reason: &str| {
+            let status = kube::core::Status::failure("m", reason).with_code(code);
+            watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status)))
+        };
+        captures.write().stumble(1, &failed(403, "Forbidden"));
+        check(false, [false, false]);
+        captures.write().apply(0, Event::InitDone);
+        check(true, [true, false]);
+        captures.write().stumble(1, &failed(500, "InternalError"));
+        check(false, [true, false]);
+        captures.write().apply(1, Event::InitDone);
+        check(true, [true, true]);
+        assert!(captures.is_complete());
     }
 }

@@ -182,7 +182,7 @@ impl App {
     pub(super) fn find(&self, id: &CaptureId) -> Result<Known, Problem> {
         match self.captures.find(id) {
             Some(known) => Ok(known),
-            None if self.captures.is_complete() => Err(Problem::no_capture(id)),
+            None if self.captures.has_told(id.namespace()) => Err(Problem::no_capture(id)),
             None => Err(not_ready()),
         }
     }

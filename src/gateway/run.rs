@@ -164,7 +164,7 @@ impl Progress {
         if let Some(text) = &*self.waits_for.lock().unwrap_or_else(PoisonError::into_inner) {
             return Err(text.clone());
         }
-        if !self.captures.is_complete() {
+        if !self.captures.is_ready() {
             return Err("the watches have not told yet which captures there are".to_owned());
         }
         Ok(())

@@ -3,12 +3,25 @@
 use std::error::Error;
 
 use kube::core::Status;
+use kube::runtime::watcher;
 
 /// Returns the answer of the API server in an error, where it gave one.
 pub fn status(error: &kube::Error) -> Option<&Status> {
     match error {
         kube::Error::Api(status) => Some(status),
         _ => None,
+    }
+}
+
+/// Tells whether a watch failed because what it is for may not be listed or watched.
+pub fn is_forbidden(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => {
+            status(error).is_some_and(Status::is_forbidden)
+        }
+        WatchError(status) => status.is_forbidden(),
+        NoResourceVersion => false,
     }
 }
 

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use kube::core::Status;
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -19,13 +18,15 @@ use tracing::warn;
 use super::backoff::{Backoff, LONGEST};
 use super::context::Context;
 use super::errand::{Ended, Errand, Next, Outcome};
-use super::error::{Retry, VisitError, status, told};
+use super::error::{Retry, VisitError, told};
+use super::heard::Heard;
 use super::index::{Effects, Index, Source};
 use super::ledger::Ledger;
 use super::queue::Queue;
 use super::reconcile::visit;
 use super::watches::{self, Change, Changes};
 use crate::ids::CaptureId;
+use crate::installation::answer::is_forbidden;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::{KindLabel, OperatorMetrics};
 
@@ -41,7 +42,9 @@ const FORBIDDEN_FOR: Duration = Duration::from_mins(2);
 /// What others may know of the loop.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
-    /// Whether the captures are known, and every other watch has told what is there, or failed to.
+    /// Whether there is a namespace whose captures are known, and whose other watches have told what is there, or failed to.
+    pub(super) is_able: watch::Sender<bool>,
+    /// Whether that holds for every namespace but those whose captures may not be listed.
     pub(super) is_synced: watch::Sender<bool>,
     /// Why the captures are not known, as far as that was said.
     pub(super) trouble: Mutex<Option<String>>,
@@ -58,9 +61,8 @@ pub(super) struct Controller {
     queue: Queue,
     backoff: Backoff,
     ledgers: HashMap<CaptureId, Ledger>,
-    /// Streams that have not told yet what is there.
-    unheard: Vec<Source>,
-    /// Streams that are forbidden: why, and when that was said last.
+    heard: Heard,
+    /// Streams of children that are forbidden: why, and when that was said last.
     forbidden: HashMap<Source, (String, Duration)>,
     visits: FuturesUnordered<BoxFuture<'static, Outcome>>,
 }
@@ -68,7 +70,7 @@ pub(super) struct Controller {
 impl Controller {
     /// Makes a loop that has seen nothing yet.
     pub(super) fn new(context: Context, leading: watch::Receiver<bool>, pulse: Arc<Pulse>) -> Self {
-        let unheard = watches::sources(&context.options.watched);
+        let heard = Heard::new(&context.options.watched);
         Self {
             context: Arc::new(context),
             leading,
@@ -77,7 +79,7 @@ impl Controller {
             queue: Queue::default(),
             backoff: Backoff::default(),
             ledgers: HashMap::new(),
-            unheard,
+            heard,
             forbidden: HashMap::new(),
             visits: FuturesUnordered::new(),
         }
@@ -106,7 +108,7 @@ impl Controller {
     }
 
     fn may_visit(&self) -> bool {
-        *self.leading.borrow() && self.unheard.is_empty() && self.queue.active() < self.limit()
+        *self.leading.borrow() && self.queue.active() < self.limit()
     }
 
     fn limit(&self) -> usize {
@@ -159,7 +161,8 @@ impl Controller {
             self.queue.forget(&id);
             self.metrics().forget(id.namespace(), id.name());
         }
-        for id in effects.visit {
+        // The others are visited once everything around them is known.
+        for id in effects.visit.into_iter().filter(|id| self.heard.knows(id)) {
             self.queue.push(&id, now + SETTLE);
         }
         self.metrics().captures.set(count(self.index.captures().count()));
@@ -167,25 +170,38 @@ impl Controller {
 
     /// Takes note of a stream that has told all there is, or that cannot.
     fn hear(&mut self, source: Source) {
-        self.unheard.retain(|unheard| *unheard != source);
-        self.pulse.is_synced.send_replace(self.unheard.is_empty());
+        if self.heard.hear(source) {
+            // Whoever waited for just this one; another visit of the others changes nothing.
+            self.visit_all();
+            self.tell();
+        }
+    }
+
+    /// Tells others how much is known.
+    fn tell(&self) {
+        self.pulse.is_able.send_replace(self.heard.has_scope());
+        self.pulse.is_synced.send_replace(self.heard.is_complete());
     }
 
     /// Takes note of a stream that failed; it begins again by itself.
     fn stumble(&mut self, source: Source, error: &watcher::Error) {
         let now = self.context.clock.monotonic();
         self.metrics().watch_errors.get_or_create(&KindLabel { kind: source.kind() }).inc();
-        let text = watches::told(error);
-        warn!(kind = source.kind(), error = text, "a watch failed and begins again");
-        if source.children.is_none() {
-            *self.pulse.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.clone());
-        }
+        let (text, namespace) = (watches::told(error), watches::namespace(&self.context.options.watched, source));
+        warn!(kind = source.kind(), namespace, error = text, "a watch failed and begins again");
         // Children that cannot be watched must not keep the captures from being visited.
         if source.children.is_some() {
             self.hear(source);
             if is_forbidden(error) {
                 self.forbidden.insert(source, (text, now));
             }
+            return;
+        }
+        *self.pulse.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        // Nor must a namespace whose captures may not be listed keep those of the others from it.
+        if is_forbidden(error) {
+            self.heard.bar(source.scope);
+            self.tell();
         }
     }
 
@@ -264,23 +280,12 @@ impl Controller {
         self.visit_all();
     }
 
+    /// Has every capture visited around which everything is known.
     fn visit_all(&mut self) {
         let now = self.context.clock.monotonic();
-        let captures: Vec<CaptureId> = self.index.captures().cloned().collect();
-        for id in captures {
-            self.queue.push(&id, now);
+        for id in self.index.captures().filter(|id| self.heard.knows(id)) {
+            self.queue.push(id, now);
         }
-    }
-}
-
-fn is_forbidden(error: &watcher::Error) -> bool {
-    use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
-    match error {
-        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => {
-            status(error).is_some_and(Status::is_forbidden)
-        }
-        WatchError(status) => status.is_forbidden(),
-        watcher::Error::NoResourceVersion => false,
     }
 }
 

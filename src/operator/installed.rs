@@ -67,24 +67,28 @@ pub(super) async fn check(client: &Client, watched: &Watched) -> Result<(), Inst
     }
 }
 
-/// Checks that captures can be listed.
+/// Checks that captures can be listed in one namespace at least: the others may be gone, and their roles with them.
 async fn is_served(client: &Client, watched: &Watched, name: String) -> Result<(), InstalledError> {
-    let namespace = match watched {
-        Watched::All => None,
-        Watched::Namespaces(names) => names.first(),
+    let namespaces: Vec<Option<&str>> = match watched {
+        Watched::All => vec![None],
+        Watched::Namespaces(names) => names.iter().map(|name| Some(name.as_str())).collect(),
     };
-    let api: Api<PartialObjectMeta<TraceCapture>> = match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    };
-    match optional(api.list(&ListParams::default().limit(1)).await) {
-        Ok(Some(_)) => Ok(()),
-        Ok(None) => Err(InstalledError::Absent(name)),
-        Err(error) => {
-            let place = namespace.map_or("in every namespace".to_owned(), |namespace| format!("in `{namespace}`"));
-            Err(InstalledError::List(place, Box::new(error)))
+    let mut refused = None;
+    for namespace in namespaces {
+        let api: Api<PartialObjectMeta<TraceCapture>> = match namespace {
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+            None => Api::all(client.clone()),
+        };
+        match optional(api.list(&ListParams::default().limit(1)).await) {
+            Ok(Some(_)) => return Ok(()),
+            Ok(None) => return Err(InstalledError::Absent(name)),
+            Err(error) => {
+                let place = namespace.map_or("in every namespace".to_owned(), |namespace| format!("in `{namespace}`"));
+                refused.get_or_insert(InstalledError::List(place, Box::new(error)));
+            }
         }
     }
+    refused.map_or(Ok(()), Err)
 }
 
 /// Returns the paths of every field of the first version, in order.

@@ -21,6 +21,7 @@ mod errand;
 mod error;
 mod events;
 mod failures;
+mod heard;
 mod index;
 mod installed;
 mod kinds;

@@ -83,7 +83,7 @@ impl Operator {
         let (candidate, leading) =
             Candidate::new(client.clone(), namespace, identity.clone(), Arc::clone(&parts.clock));
         // Whoever cannot work yet leaves the lease to those who can.
-        let is_able = progress.pulse.is_synced.subscribe();
+        let is_able = progress.pulse.is_able.subscribe();
         election.spawn("election", candidate.run(is_able, election.clone()));
         let start = Start { parts: Parts { client, ..parts }, progress, metrics, leading };
         let stage = work.clone();

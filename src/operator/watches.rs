@@ -44,6 +44,14 @@ pub(super) fn sources(watched: &Watched) -> Vec<Source> {
     (0..scopes).flat_map(|scope| kinds().map(move |children| Source { scope, children })).collect()
 }
 
+/// Returns the namespace that a source tells of; `None` stands for all of them.
+pub(super) fn namespace(watched: &Watched, source: Source) -> Option<&str> {
+    match watched {
+        Watched::All => None,
+        Watched::Namespaces(names) => names.get(source.scope).map(String::as_str),
+    }
+}
+
 /// Tells whether a source tells of the namespace of a capture.
 pub(super) fn covers(watched: &Watched, source: Source, id: &CaptureId) -> bool {
     match watched {
@@ -57,10 +65,7 @@ pub(super) fn start(client: &Client, watched: &Watched) -> Changes {
     sources(watched)
         .into_iter()
         .map(|source| {
-            let namespace = match watched {
-                Watched::All => None,
-                Watched::Namespaces(names) => names.get(source.scope).map(String::as_str),
-            };
+            let namespace = namespace(watched, source);
             match source.children {
                 None => captures(client, namespace, source),
                 Some(kind) => children(client, namespace, source, kind),

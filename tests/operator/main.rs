@@ -9,6 +9,7 @@ mod ends_of_others;
 mod fake;
 mod faults;
 mod leaders;
+mod namespaces;
 mod nudge;
 mod permissions;
 mod refused;
