@@ -59,7 +59,9 @@ impl Site {
 
     /// Starts an operator beside a server.
     pub(crate) fn with(api: FakeApi, options: Options) -> Self {
+        // They work by the settings of a capture that nobody changed.
         let reports = Arc::new(FakeReports::default());
+        reports.0.lock().unwrap().generation = Some(1);
         let parts = Parts {
             client: api.client(),
             clock: Arc::new(RuntimeClock { start: tokio::time::Instant::now() }),
