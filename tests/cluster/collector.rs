@@ -16,6 +16,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
+use tracecapture::api::names::SETTINGS_ANNOTATION;
 use tracecapture::api::{TraceCapture, TraceCaptureStatus};
 
 use crate::access::without_nodes;
@@ -180,8 +181,18 @@ async fn bring_up(cluster: &Cluster, spec: &str) -> (Collector, Operator) {
 
 /// As [`bring_up`], with the public address of the gateway; the processes log from a level on.
 pub(crate) async fn bring_up_at(cluster: &Cluster, spec: &str, public_url: &str, level: &str) -> (Collector, Operator) {
+    bring_up_in(cluster, Scope::Namespace, spec, public_url, level).await
+}
+
+async fn bring_up_in(
+    cluster: &Cluster,
+    scope: Scope,
+    spec: &str,
+    public_url: &str,
+    level: &str,
+) -> (Collector, Operator) {
     // The first operator writes settings and key; the second one is told where the collector answers.
-    let operator = Operator::start(cluster, "operator-0").await;
+    let operator = Operator::start_in(cluster, scope, "operator-0", &[]).await;
     cluster.create("checkout", spec).await;
     volumes::bind(cluster, "").await;
     let collector = Collector::start(cluster, level).await;
@@ -190,10 +201,26 @@ pub(crate) async fn bring_up_at(cluster: &Cluster, spec: &str, public_url: &str,
     let flags = ["--collector-url", &url, "--public-url", public_url];
     // The operator's own spans would be lost among those of its client.
     let debug: &[&str] = if level == "info" { &[] } else { &["--debug"] };
-    let operator = Operator::start_in(cluster, Scope::Namespace, "operator-1", &[&flags, debug].concat()).await;
+    let operator = Operator::start_in(cluster, scope, "operator-1", &[&flags, debug].concat()).await;
     make_ready(cluster).await;
     until_reason(cluster, "checkout", "Ready", "Receiving").await;
     (collector, operator)
+}
+
+/// Has an operator annotate the pod of a collector, since that works by earlier settings.
+pub(crate) async fn be_annotated(cluster: &Cluster, scope: Scope) {
+    let (_collector, operator) = bring_up_in(cluster, scope, SPEC, "https://captures.example.com/", "info").await;
+    cluster.merge("checkout", json!({ "spec": { "state": "Stopped" } })).await;
+    until_annotated(cluster, "2").await;
+    operator.end().await;
+}
+
+/// Waits until the pod names the generation of the settings that it is to take up.
+async fn until_annotated(cluster: &Cluster, generation: &str) {
+    let is_annotated = |pod: Option<&Pod>| {
+        pod.is_some_and(|pod| pod.annotations().get(SETTINGS_ANNOTATION).is_some_and(|n| n == generation))
+    };
+    until(&cluster.api(), POD, "it is annotated", is_annotated).await;
 }
 
 #[test]
@@ -264,7 +291,8 @@ fn a_stop_reaches_the_collector_through_its_settings() {
         assert_eq!(collector.send(1).await, 200);
         cluster.merge("checkout", json!({ "spec": { "state": "Stopped" } })).await;
         let written = settings(&cluster, 2).await;
-        // The kubelet takes its time: until then pods work by what they have.
+        until_annotated(&cluster, "2").await;
+        // The kubelet takes its time all the same: until then pods work by what they have.
         until_reason(&cluster, "checkout", "ReceiversReady", "SettingsPending").await;
         mount(collector.dir.path(), &written);
         until_reason(&cluster, "checkout", "Ready", "Stopped").await;
