@@ -1,5 +1,6 @@
 //! A namespace for one scenario, on a cluster with the installation of this tree.
 
+use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
@@ -90,13 +91,17 @@ impl Site {
         apply(&["-n", &self.namespace], manifest);
     }
 
-    /// Creates the capture, and waits until it receives; the spec is YAML.
+    /// Creates the capture, and waits until it receives and its Service leads to it; the spec is YAML.
     #[track_caller]
     pub(crate) fn capture(&self, spec: &str) {
         self.apply(&format!(
             "apiVersion: tracecapture.dev/v1alpha1\nkind: TraceCapture\nmetadata: {{name: {CAPTURE}}}\nspec: {spec}\n"
         ));
         self.until_reason("Ready", "Receiving");
+        // A pod that is ready is made known to the node's network a moment later, which no object tells.
+        let endpoint = self.endpoint();
+        let address = endpoint.trim_start_matches("http://");
+        until("the Service leads to the capture", || TcpStream::connect(address).ok());
     }
 
     /// Changes the capture as `kubectl patch --type merge` does.
