@@ -47,7 +47,9 @@ fn readme_works_as_it_is_written() {
 
         let authority = give_certificate(&reader);
         let public = format!("gateway.publicUrl=https://{HOST}");
-        installation::install(&[&public, "gateway.tls.enabled=true"]);
+        // With the image that the page installs: another one would replace the collector that is asked next.
+        let image = ["image.registry=registry.example.com", "image.repository=tracecapture"];
+        installation::install(&[&image[..], &[&public, "gateway.tls.enabled=true"]].concat());
         site.until_reason("DownloadReady", "Available");
         // As an authority that the system knows.
         reader.set("SSL_CERT_FILE", &authority);
