@@ -16,6 +16,9 @@ use crate::telemetry::metrics::{AccessLabels, GatewayMetrics, WebLabels};
 /// The longest name of a principal in a line: those of service accounts have less than 160 bytes.
 const MAX_PRINCIPAL: usize = 256;
 
+/// Why an access was refused where not its client is the reason, but the keeper or the way to it.
+const KEEPERS_FAULTS: [&str; 2] = ["KeeperUnavailable", "KeeperRefuses"];
+
 /// Through which door somebody came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Door {
@@ -98,6 +101,7 @@ impl Drop for Access {
             Door::Link => "link",
         };
         let outcome = match self.outcome {
+            _ if KEEPERS_FAULTS.contains(&self.reason) => "failed",
             _ if self.status >= 400 => "refused",
             Outcome::Complete => "complete",
             Outcome::Cut => "cut",

@@ -50,6 +50,7 @@ fn a_keeper_that_is_down_is_a_503() {
     let site = Site::start(cluster().0, options("http://127.0.0.1:1"));
     let answer = site.ask("GET", &format!("{BASE}/bundle.tar"), &BEARER);
     assert_eq!((answer.problem(503).as_str(), answer.header("retry-after")), ("KeeperUnavailable", Some("5")));
+    wait_until("the failure is counted", || site.metrics().contains("outcome=\"failed\"} 1"));
 }
 
 #[test]
