@@ -63,6 +63,23 @@ fn every_alert_has_its_place_in_the_runbook() {
     assert_eq!(told, n_alerts, "the runbook speaks of alerts that there are not");
 }
 
+#[test]
+fn what_all_pods_tell_of_one_directory_is_not_added_up() {
+    let shared = ["tracecapture_storage_bytes", "tracecapture_chunks", "tracecapture_volume_free_bytes"];
+    let mut n_seen = 0;
+    for text in ALERTS.into_iter().chain([DASHBOARD]) {
+        let named = text.match_indices("tracecapture_").map(|(start, _)| text.split_at(start));
+        for (before, from) in
+            named.filter(|(_, from)| metrics_in(from).first().is_some_and(|name| shared.contains(name)))
+        {
+            let (aggregated, _) = before.rsplit_once(" by (").unwrap();
+            assert!(aggregated.ends_with("max"), "{}", from.lines().next().unwrap());
+            n_seen += 1;
+        }
+    }
+    assert!(n_seen > 3, "{n_seen}");
+}
+
 /// Returns the names of metrics in a text: all of ours begin alike.
 fn metrics_in(text: &str) -> Vec<&str> {
     let is_of_name = |c: char| c.is_ascii_lowercase() || c == '_';
