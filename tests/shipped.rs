@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use prometheus_client::registry::Registry;
 use serde_json::Value;
-use tracecapture::api::crd_yaml;
+use tracecapture::api::{ConditionType, crd_yaml};
 use tracecapture::telemetry::metrics::{
     AccessLabels, AnswerLabels, CauseLabel, DownloadLabels, ErrorLabel, GatewayMetrics, KindLabel, OperatorMetrics,
     ReasonLabel, ReceiveMetrics, ReviewLabels, StateLabel, StorageMetrics, WebLabels, WebMetrics,
@@ -61,6 +61,14 @@ fn every_alert_has_its_place_in_the_runbook() {
     }
     let told = RUNBOOK.lines().filter(|line| line.starts_with("### TraceCapture")).count();
     assert_eq!(told, n_alerts, "the runbook speaks of alerts that there are not");
+}
+
+#[test]
+fn every_condition_has_its_place_in_the_runbook() {
+    for condition in ConditionType::ALL {
+        let name = condition.name();
+        assert!(RUNBOOK.lines().any(|line| line == format!("### {name}")), "{name} is not in docs/operations.md");
+    }
 }
 
 #[test]

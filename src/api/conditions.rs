@@ -191,7 +191,7 @@ reasons! {
     QuotaExceeded: "A quota or limit of the namespace refuses the pods.", "Raise the quota, or lower `spec.collector.resources` or `replicas`.";
     PodRefused: "The API server refuses the pods.", "Correct what the message names; often a pod security level or an admission policy.";
     Unschedulable: "No node takes the pod.", "Free resources, or loosen `nodeSelector`, `affinity` or `tolerations`.";
-    ImagePullFailed: "The image of the collector cannot be pulled.", "Correct `spec.collector.image`, or name a pull secret in `spec.collector.podOverlay.spec.imagePullSecrets`.";
+    ImagePullFailed: "The image of the collector cannot be pulled.", "Correct `spec.collector.image`, or `image` of the chart where the capture names none, or name a pull secret in `spec.collector.podOverlay.spec.imagePullSecrets`.";
     Crashing: "A collector pod ends again and again.", "Read `kubectl logs --previous` of the pod.";
     NoPodReady: "No collector pod is ready.", "Look at the condition `ReceiversReady`.";
     Unreachable: "The collector pods do not answer the operator.", "Look at the pods and at network policies on port 4319.";
@@ -203,14 +203,15 @@ reasons! {
     Forbidden: "The operator lacks a permission.", "Grant it; the message names verb and resource.";
     StatusLinkFailed: "The signed link in the status cannot be made, renewed or ended.", "Correct what the message names; it is tried again at every visit.";
     DownloadsOff: "`spec.download.enabled` is `false`.", "Set it to `true`.";
-    NoPublicAddress: "The operator was not given a public address for downloads.", "Set `--public-url` of the operator.";
+    NoPublicAddress: "The operator was not given a public address for downloads.", "Set `gateway.publicUrl` of the chart, which is `--public-url` of operator and gateway.";
 }
 
 /// Returns the documentation of conditions and reasons, the same text at every call.
 pub fn markdown() -> String {
     let mut text = "# Conditions of a TraceCapture\n\n\
         Every condition is set on the first visit and carries the `observedGeneration` that it speaks of.\n\
-        Names of conditions and reasons are for ever: scripts may match on them.\n\n\
+        Names of conditions and reasons are for ever: scripts may match on them.\n\
+        [operations.md](operations.md#conditions) tells what each condition means for spans, and where to begin.\n\n\
         | condition | `True` means |\n| --- | --- |\n"
         .to_owned();
     for condition in ConditionType::ALL {
