@@ -5,18 +5,20 @@
 #
 # The tag of the build image decides which compiler it is: keep it at the version of `rust-toolchain.toml`.
 # Both architectures build natively, or under emulation; nothing is cross-compiled, because zstd, mimalloc and ring
-# bring C of their own. A release pins both base images by digest: `docker buildx imagetools inspect IMAGE` prints it,
-# and `--build-arg BUILD_IMAGE=…@sha256:…` takes it.
+# bring C of their own. Base images change under their tags: `docker buildx imagetools inspect IMAGE` prints the digest,
+# and `--build-arg BUILD_IMAGE=…@sha256:…` pins it. A release's provenance tells which ones it was built with.
 ARG BUILD_IMAGE=rust:1.95-bookworm
 # `cc`: the C library and libgcc, nothing else; `nonroot`: the user 65532.
 ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
 FROM ${BUILD_IMAGE} AS build
+ARG TARGETARCH
 WORKDIR /source
 COPY . .
 # The registry and the objects stay in caches of the builder, so that a changed line does not build everything anew.
+# Each architecture has objects of its own: built at the same time, one would copy the other's binary out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
-    --mount=type=cache,target=/source/target \
+    --mount=type=cache,id=tracecapture-target-${TARGETARCH},target=/source/target,sharing=locked \
     cargo build --locked --release && cp target/release/tracecapture /tracecapture
 
 FROM ${BASE_IMAGE}
