@@ -13,6 +13,8 @@
 mod foreign;
 mod forms;
 mod kustomize;
+mod monitoring;
+mod notes;
 #[path = "../support/pod_profile.rs"]
 mod pod_profile;
 mod pods;

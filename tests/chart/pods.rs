@@ -27,6 +27,17 @@ fn every_container_has_an_image_by_name_and_a_limit_of_memory() {
 }
 
 #[test]
+fn numbers_are_written_out() {
+    let deployments =
+        || pods().into_iter().filter(|(name, _)| name.starts_with("long-links:") && name.contains("Deployment"));
+    assert_eq!(deployments().count(), 2);
+    for (name, template) in deployments() {
+        let args = containers(&template)[0]["args"].clone();
+        assert!(args.as_array().unwrap().contains(&json!("--max-link-seconds=2592000")), "{name}: {args}");
+    }
+}
+
+#[test]
 fn collectors_have_the_image_that_is_named_field_by_field() {
     for (file, image) in [
         ("default.yaml", format!("tracecapture/tracecapture:{}", env!("CARGO_PKG_VERSION"))),

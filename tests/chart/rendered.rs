@@ -23,6 +23,11 @@ pub(crate) fn of(file: &str) -> Vec<Value> {
     read(&folder().join(file))
 }
 
+/// Returns what somebody reads who installs with one file of values.
+pub(crate) fn notes(file: &str) -> String {
+    fs::read_to_string(folder().join(file).with_extension("notes")).unwrap()
+}
+
 /// Returns the objects of a file of the repository.
 pub(crate) fn of_repository(path: &str) -> Vec<Value> {
     read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(path))

@@ -86,6 +86,26 @@ fn policies_admit_by_port_and_let_out_by_port() {
     }
 }
 
+#[test]
+fn whoever_is_limited_may_ask_for_names_where_dns_listens() {
+    let mut n_limited = 0;
+    for (file, objects) in rendered::all() {
+        for policy in objects.iter().filter(|object| object["kind"] == "NetworkPolicy") {
+            let Some(rules) = policy["spec"]["egress"].as_array() else { continue };
+            let open: Vec<_> = rules.iter().filter(|rule| rule.get("to").is_none()).collect();
+            for port in [53, 5353] {
+                for protocol in ["UDP", "TCP"] {
+                    let wanted = json!({ "port": port, "protocol": protocol });
+                    let is_there = open.iter().any(|rule| rule["ports"].as_array().unwrap().contains(&wanted));
+                    assert!(is_there, "{file}: {} and {wanted}", name_of(policy));
+                }
+            }
+            n_limited += 1;
+        }
+    }
+    assert!(n_limited > 0);
+}
+
 fn pod_selector(object: &Value) -> Option<&Value> {
     let (_, pointer) = SELECTING.iter().find(|(kind, _)| object["kind"] == *kind)?;
     object.pointer(pointer)

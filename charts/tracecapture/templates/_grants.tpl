@@ -10,10 +10,7 @@ The files speak of an installation in `tracecapture-system` that watches `shop`;
 {{- $context := .context -}}
 {{- $account := .account -}}
 {{- $split := .split -}}
-{{- $labels := include "tracecapture.commonLabels" .context | fromYaml -}}
-{{- with .component -}}
-{{- $_ := set $labels "app.kubernetes.io/component" . -}}
-{{- end -}}
+{{- $labels := include "tracecapture.labels" . | fromYaml -}}
 {{- range $document := splitList "\n---\n" (.context.Files.Get (printf "files/rbac/%s.yaml" .file)) -}}
 {{- $given := fromYaml $document -}}
 {{- $home := get $given.metadata "namespace" -}}

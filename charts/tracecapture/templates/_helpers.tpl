@@ -24,26 +24,27 @@ holds one installation.
 {{- define "tracecapture.selectorLabels" -}}
 app.kubernetes.io/name: tracecapture
 app.kubernetes.io/component: {{ .component }}
-app.kubernetes.io/instance: {{ .context.Release.Name }}
+app.kubernetes.io/instance: {{ .context.Release.Name | quote }}
 {{- end }}
 
-{{/* Labels of every object. */}}
-{{- define "tracecapture.commonLabels" -}}
-app.kubernetes.io/name: tracecapture
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/part-of: tracecapture
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
-{{- end }}
-
-{{/* Labels of an object of one component. */}}
+{{/*
+Labels of an object as one map, so that no key stands in it twice: `extra` goes before `commonLabels`, and these before
+the chart's own. The schema keeps both off the labels that objects are found by. `component` and `extra` may be left out.
+*/}}
 {{- define "tracecapture.labels" -}}
-{{ include "tracecapture.commonLabels" .context }}
-app.kubernetes.io/component: {{ .component }}
+{{- $context := .context -}}
+{{- $labels := dict
+  "app.kubernetes.io/name" "tracecapture"
+  "app.kubernetes.io/instance" $context.Release.Name
+  "app.kubernetes.io/part-of" "tracecapture"
+  "app.kubernetes.io/version" $context.Chart.AppVersion
+  "app.kubernetes.io/managed-by" $context.Release.Service
+  "helm.sh/chart" (printf "%s-%s" $context.Chart.Name $context.Chart.Version | replace "+" "_")
+-}}
+{{- with .component -}}
+{{- $_ := set $labels "app.kubernetes.io/component" . -}}
+{{- end -}}
+{{- merge (dict) (.extra | default dict) ($context.Values.commonLabels | default dict) $labels | toYaml -}}
 {{- end }}
 
 {{/* An image by its digest if there is one, else by its tag. `.image` holds registry, repository, tag and digest. */}}
@@ -79,6 +80,11 @@ the digest belong together: the installation's digest is of another version than
 {{- end }}
 {{- end }}
 
+{{/* Numbers of a file are floats to Helm: a month would be written `2.592e+06`, which no program reads. */}}
+{{- define "tracecapture.maxLinkSeconds" -}}
+{{- int64 .Values.gateway.maxLinkSeconds }}
+{{- end }}
+
 {{/* The port that the gateway's Service has, by name: the API server's proxy and the routes ask for it. */}}
 {{- define "tracecapture.gatewayPortName" -}}
 {{- ternary "https" "http" .Values.gateway.tls.enabled }}
@@ -88,9 +94,23 @@ the digest belong together: the installation's digest is of another version than
 {{- .Values.gateway.tls.secretName | default "tracecapture-gateway-tls" }}
 {{- end }}
 
+{{/*
+Whether `helm test` has something to run: not empty if so. With TLS in the gateway the API server's proxy does not reach
+it, so the download of the test needs the public address.
+*/}}
+{{- define "tracecapture.isTested" -}}
+{{- if and .Values.tests.enabled .Values.gateway.enabled (or (include "tracecapture.publicUrl" .) (not .Values.gateway.tls.enabled)) -}}
+yes
+{{- end }}
+{{- end }}
+
 {{/* The namespace that the test captures in. */}}
 {{- define "tracecapture.testNamespace" -}}
-{{- .Values.tests.namespace | default (first .Values.watchNamespaces) | default .Release.Namespace }}
+{{- $namespace := .Values.tests.namespace | default (first .Values.watchNamespaces) | default .Release.Namespace -}}
+{{- if and .Values.watchNamespaces (not (has $namespace .Values.watchNamespaces)) -}}
+{{- fail (printf "tests.namespace is %s, which is none of watchNamespaces: nobody would look after the capture of the test" $namespace) -}}
+{{- end -}}
+{{- $namespace }}
 {{- end }}
 
 {{/* The namespace that the notes speak of. */}}
@@ -116,7 +136,7 @@ topologySpreadConstraints:
 
 {{/* What the pods of both Deployments have in common, but for their containers. */}}
 {{- define "tracecapture.podSpec" -}}
-serviceAccountName: {{ .account }}
+serviceAccountName: {{ .account | quote }}
 automountServiceAccountToken: true
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ .values.terminationGracePeriodSeconds }}
@@ -127,7 +147,7 @@ imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .values.nodeSelector }}
 nodeSelector:
@@ -144,21 +164,14 @@ affinity:
 {{- include "tracecapture.spread" . }}
 {{- end }}
 
-{{/* The metadata of the pods of a Deployment. */}}
+{{/* The metadata of the pods of a Deployment; each map is one, so that no key stands in it twice. */}}
 {{- define "tracecapture.podMetadata" -}}
+{{- $common := .context.Values.commonLabels | default dict -}}
+{{- $annotations := dict "kubectl.kubernetes.io/default-container" .component -}}
 labels:
-  {{- include "tracecapture.selectorLabels" . | nindent 2 }}
-  {{- with .context.Values.commonLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-  {{- with .values.podLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- merge (include "tracecapture.selectorLabels" . | fromYaml) (.values.podLabels | default dict) $common | toYaml | nindent 2 }}
 annotations:
-  kubectl.kubernetes.io/default-container: {{ .component }}
-  {{- with .values.podAnnotations }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- merge (dict) (.values.podAnnotations | default dict) $annotations | toYaml | nindent 2 }}
 {{- end }}
 
 {{/* What both containers have in common, but for their arguments, ports and mounts. */}}
