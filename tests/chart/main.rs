@@ -22,3 +22,4 @@ mod rendered;
 mod rights;
 mod schema;
 mod selectors;
+mod tls;
