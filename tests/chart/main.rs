@@ -1,7 +1,8 @@
 //! The chart as Helm renders it, and what `kubectl kustomize` makes of `config/default`.
 //!
 //! `tests/chart/run` renders a file for each file of `values/`, then runs these tests over the results: Helm's own
-//! schema check sees values, and neither Helm nor a linter sees a misspelt key of a manifest.
+//! schema check sees values, and neither Helm nor a linter sees a misspelt key of a manifest. The image that the chart
+//! runs is looked at, too.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,6 +13,7 @@
 
 mod foreign;
 mod forms;
+mod image;
 mod kustomize;
 mod monitoring;
 mod notes;
