@@ -11,6 +11,7 @@
     reason = "a test that cannot go on has failed; it reads the files that the script rendered"
 )]
 
+mod collectors;
 mod foreign;
 mod forms;
 mod image;

@@ -49,7 +49,11 @@ fn folder() -> PathBuf {
 }
 
 fn read(path: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(path).unwrap();
+    documents(&fs::read_to_string(path).unwrap())
+}
+
+/// Returns the objects of a text with YAML.
+pub(crate) fn documents(text: &str) -> Vec<Value> {
     let is_content = |line: &str| !line.is_empty() && !line.starts_with('#');
     let documents = format!("\n{text}").split("\n---\n").map(str::to_owned).collect::<Vec<_>>();
     let documents = documents.iter().filter(|document| document.lines().any(is_content));

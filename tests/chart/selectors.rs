@@ -112,7 +112,7 @@ fn pod_selector(object: &Value) -> Option<&Value> {
 }
 
 /// Returns the deployments with the labels of their pods.
-fn deployments(objects: &[Value]) -> impl Iterator<Item = (&Value, &Value)> {
+pub(crate) fn deployments(objects: &[Value]) -> impl Iterator<Item = (&Value, &Value)> {
     let deployments = objects.iter().filter(|object| object["kind"] == "Deployment");
     deployments.map(|deployment| (deployment, &deployment["spec"]["template"]["metadata"]["labels"]))
 }
@@ -130,6 +130,6 @@ fn ports_of(object: &Value) -> Vec<Value> {
     }
 }
 
-fn is_within(selector: &Value, labels: &Value) -> bool {
+pub(crate) fn is_within(selector: &Value, labels: &Value) -> bool {
     selector.as_object().unwrap().iter().all(|(name, value)| labels.get(name) == Some(value))
 }
