@@ -77,6 +77,26 @@ fn deployments_are_probed_and_collectors_admit_them() {
     }
 }
 
+#[test]
+fn constraints_of_topology_are_about_these_pods_unless_they_say_otherwise() {
+    let check = |file: &str, component: &str, expected: Value| {
+        let of_component = |(name, template): &(String, Value)| {
+            name.starts_with(&format!("{file}: apps/v1")) && template["spec"]["containers"][0]["name"] == component
+        };
+        let (name, template) = pods().into_iter().find(of_component).unwrap();
+        let constraints = template["spec"]["topologySpreadConstraints"].as_array().unwrap();
+        assert_eq!(constraints.len(), 1, "{name}");
+        assert_eq!(constraints[0]["labelSelector"]["matchLabels"], expected, "{name}");
+    };
+    let these = |component: &str| {
+        json!({ "app.kubernetes.io/name": "tracecapture", "app.kubernetes.io/instance": "tracecapture",
+            "app.kubernetes.io/component": component })
+    };
+    check("ha", "gateway", these("gateway"));
+    check("ha", "operator", these("operator"));
+    check("every-pod-field", "operator", json!({ "example.com/label": "c" }));
+}
+
 /// Returns the template of every pod, by file and name.
 fn pods() -> Vec<(String, Value)> {
     let mut pods = Vec::new();

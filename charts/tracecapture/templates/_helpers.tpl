@@ -120,13 +120,14 @@ yes
 
 {{/* How the pods of a Deployment are spread: as given, each constraint about these pods; else apart where there are several. */}}
 {{- define "tracecapture.spread" -}}
-{{- $labels := include "tracecapture.selectorLabels" . | fromYaml -}}
+{{- $these := dict "labelSelector" (dict "matchLabels" (include "tracecapture.selectorLabels" . | fromYaml)) -}}
 {{- $constraints := list -}}
 {{- range .values.topologySpreadConstraints -}}
-{{- $constraints = append $constraints (merge (deepCopy .) (dict "labelSelector" (dict "matchLabels" $labels))) -}}
+{{- /* A selector that is given means other pods, and merging in depth would narrow it. */ -}}
+{{- $constraints = append $constraints (hasKey . "labelSelector" | ternary . (merge (omit . "labelSelector") $these)) -}}
 {{- end -}}
 {{- if and (not $constraints) (gt (int .values.replicas) 1) -}}
-{{- $constraints = list (dict "maxSkew" 1 "topologyKey" "kubernetes.io/hostname" "whenUnsatisfiable" "ScheduleAnyway" "labelSelector" (dict "matchLabels" $labels)) -}}
+{{- $constraints = list (merge (dict "maxSkew" 1 "topologyKey" "kubernetes.io/hostname" "whenUnsatisfiable" "ScheduleAnyway") $these) -}}
 {{- end -}}
 {{- with $constraints }}
 topologySpreadConstraints:
