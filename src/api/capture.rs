@@ -11,11 +11,16 @@ use serde::{Deserialize, Serialize};
 
 use super::pods::CollectorSpec;
 use super::quantity::{self, Quantity};
-use super::rules;
 use super::status::TraceCaptureStatus;
 use super::storage::StorageSpec;
 use crate::clock::Timestamp;
 use crate::ids::Signal;
+
+/// The group and version of the resource: what `apiVersion` must be.
+pub const API_VERSION: &str = "tracecapture.dev/v1alpha1";
+
+/// What `kind` must be.
+pub(super) const KIND: &str = "TraceCapture";
 
 /// What a capture takes in, how it is stored and for how long.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -38,11 +43,10 @@ use crate::ids::Signal;
     printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#,
     printcolumn = r#"{"name": "Bundle", "type": "string", "jsonPath": ".status.bundle.url", "priority": 1}"#,
     derive = "PartialEq",
-    doc = "Captures every OTLP span sent to its endpoint durably in chunked tar files on a volume.",
-    validation = Rule::new(rules::NAME_CEL).message(rules::NAME_MESSAGE)
+    doc = "A capture, as an object of a cluster or as a file that a person wrote.",
+    schema = "manual"
 )]
 #[serde(default, rename_all = "camelCase")]
-#[schemars(transform = rules::attach_spec)]
 pub struct TraceCaptureSpec {
     /// Whether spans are taken in. `Stopped` refuses new spans; chunks, downloads and retention go on.
     pub state: State,
@@ -130,7 +134,6 @@ pub enum Compression {
 /// The OTLP endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
-#[schemars(transform = rules::attach_receiver)]
 pub struct ReceiverSpec {
     /// OTLP over gRPC.
     pub grpc: GrpcSpec,
@@ -243,7 +246,6 @@ impl StatusLink {
 /// When a chunk is sealed and how it is compressed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
-#[schemars(transform = rules::attach_chunk)]
 pub struct ChunkSpec {
     /// The size at which a chunk is sealed, such as `50M`.
     #[schemars(schema_with = "quantity::schema")]
@@ -264,7 +266,6 @@ impl Default for ChunkSpec {
 /// When chunks are deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
-#[schemars(transform = rules::attach_retention)]
 pub struct RetentionSpec {
     /// The size that all chunks together may have, at least five times `chunk.maxBytes`, such as `1G`.
     #[schemars(schema_with = "quantity::schema")]

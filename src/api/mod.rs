@@ -13,6 +13,7 @@
 pub mod access;
 mod capture;
 mod conditions;
+mod definition;
 mod fault;
 pub mod grant;
 pub mod link;
@@ -24,23 +25,25 @@ mod quantity;
 mod read;
 mod receiver_rules;
 pub mod report;
+mod rule;
 mod rules;
 mod schema;
 mod status;
 mod storage;
 mod transitions;
 mod validate;
+mod volume_rules;
 mod writing_rules;
 
 pub use capture::{
-    ChunkSpec, Compression, CorsSpec, DownloadSpec, Durability, GrpcSpec, HttpSpec, ReceiverSpec, RecoverySpec,
-    RetentionSpec, State, StatusLink, TraceCapture, TraceCaptureSpec,
+    API_VERSION, ChunkSpec, Compression, CorsSpec, DownloadSpec, Durability, GrpcSpec, HttpSpec, ReceiverSpec,
+    RecoverySpec, RetentionSpec, State, StatusLink, TraceCapture, TraceCaptureSpec,
 };
 pub use conditions::{ConditionType, Reason, markdown as conditions_markdown};
 pub use fault::Fault;
 pub use pods::{CollectorSpec, EnvVar, ResourcesSpec};
 pub use quantity::Quantity;
-pub use read::{API_VERSION, parse};
+pub use read::parse;
 pub use schema::crd_yaml;
 pub use status::{BundleStatus, EndpointsStatus, LinkStatus, ReceivedStatus, StorageStatus, TraceCaptureStatus};
 pub use storage::{AccessMode, DeletionPolicy, StorageSpec};

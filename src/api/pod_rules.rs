@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::names::RESERVED_VARIABLES;
 use super::pods::{CollectorSpec, ResourcesSpec};
 use super::quantity::Quantity;
-use super::rules::Rule;
+use super::rule::{Rule, is_subdomain};
 
 /// What is said of a quantity that Kubernetes would not take for a resource.
 const QUANTITY_MESSAGE: &str = "write quantities that are not negative, such as `500m` for half a core or `256Mi`";
@@ -204,7 +204,7 @@ fn is_variable(text: &str) -> bool {
 /// Source: Kubernetes documentation, "Labels and Selectors", syntax and character set.
 fn is_label_key(text: &str) -> bool {
     match text.split_once('/') {
-        Some((domain, word)) => domain.len() <= 253 && super::rules::is_subdomain(domain) && is_label_word(word),
+        Some((domain, word)) => domain.len() <= 253 && is_subdomain(domain) && is_label_word(word),
         None => is_label_word(text),
     }
 }

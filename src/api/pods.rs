@@ -12,12 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::quantity::{self, Quantity};
-use super::rules;
 
 /// The pods of a capture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
-#[schemars(transform = rules::attach_collector)]
 pub struct CollectorSpec {
     /// How many collector pods share the volume. More than one needs a volume that many nodes can write.
     #[schemars(range(min = 1, max = 64))]
@@ -76,7 +74,6 @@ impl Default for CollectorSpec {
 /// The compute resources of a pod, as in a container.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
-#[schemars(transform = rules::attach_resources)]
 pub struct ResourcesSpec {
     /// What a node must have free, such as `cpu: 500m` and `memory: 256Mi`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

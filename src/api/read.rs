@@ -7,15 +7,10 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use serde_saphyr::Spanned;
 
+use super::capture::{API_VERSION, KIND};
 use super::fault::Fault;
 use super::rules;
 use super::validate::{ValidCapture, check};
-
-/// The group and version of the resource: what `apiVersion` must be.
-pub const API_VERSION: &str = "tracecapture.dev/v1alpha1";
-
-/// What `kind` must be.
-pub(super) const KIND: &str = "TraceCapture";
 
 /// Reads one `TraceCapture` from YAML or JSON and checks it.
 ///

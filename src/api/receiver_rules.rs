@@ -1,7 +1,7 @@
 //! The rules about `spec.receiver`.
 
 use super::names::{ADMIN_PORT, WEB_PORT};
-use super::rules::{Rule, is_between, size_cel, size_message};
+use super::rule::{Rule, is_between, size_cel, size_message};
 
 /// What is said of a port that the pod itself needs.
 const TAKEN_MESSAGE: &str = "4319 and 8080 are the collector's own ports for its web address and its probes: choose \

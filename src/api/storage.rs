@@ -6,12 +6,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::quantity::{self, Quantity};
-use super::rules;
 
 /// The volume: a claim that exists (`claimName`), or one that is made (`storageClassName`, `accessModes`, `size`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
-#[schemars(transform = rules::attach_storage)]
 pub struct StorageSpec {
     /// The persistent volume claim to use; it is never changed and never deleted.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::capture::{Compression, Durability, State, TraceCapture, TraceCaptureSpec};
+use super::capture::{API_VERSION, Compression, Durability, KIND, State, TraceCapture, TraceCaptureSpec};
 use super::fault::Fault;
-use super::read::{API_VERSION, KIND};
-use super::rules::{self, NAME_MESSAGE, Rule};
+use super::rule::Rule;
+use super::rules::{self, NAME_MESSAGE};
 use super::schema::{self, Findings};
 use crate::clock::Timestamp;
 use crate::ids::CaptureId;

@@ -4,7 +4,7 @@
 //! server, `validate`, `generate` and `run` refuse what is written anew.
 
 use super::quantity::Quantity;
-use super::rules::Rule;
+use super::rule::Rule;
 
 /// The least memory that a collector works in, in bytes: idle it has 9 MiB, under load with small requests 20 to 60.
 const LEAST_MEMORY: i128 = 64 << 20;
