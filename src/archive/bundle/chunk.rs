@@ -1,45 +1,20 @@
-//! A chunk's file in whatever state, and its frames; what never changes is read once.
+//! A chunk's file in whatever state, and its frames; what is known of a growing one is not read again.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tracing::warn;
-
-use super::failing::Failing;
+use super::known::Growing;
 use super::{BundleError, Bundles};
 use crate::archive::frame::Compression;
 use crate::archive::fs::{File, FileId, read_exact_at};
 use crate::archive::index::FrameRef;
 use crate::archive::name::{ChunkName, ChunkState};
-use crate::archive::scan::{self, Scan, ScanError};
+use crate::archive::scan::{self, ScanError};
 use crate::archive::snapshot::{Counts, Piece};
 use crate::archive::ustar::{BLOCK_LEN, END};
 
 /// The most growing chunks whose frames are remembered; a capture has one per writer.
 const MAX_GROWING: usize = 16;
-
-/// What was found out about chunks and need not be read again.
-#[derive(Default)]
-pub(super) struct Known {
-    /// Sealed chunks as a whole; they never change.
-    pub(super) sealed: BTreeMap<ChunkName, (u64, Counts)>,
-    /// Growing chunks, as far as they were read.
-    growing: BTreeMap<ChunkName, Growing>,
-    /// Sealed chunks whose damage was logged.
-    damaged: BTreeSet<ChunkName>,
-    /// What could not be read of chunks when it was last tried.
-    pub(super) failing: BTreeMap<ChunkName, Failing>,
-}
-
-/// The frames of a growing chunk, and what the file looked like when they were read.
-struct Growing {
-    id: FileId,
-    len: u64,
-    modified: Duration,
-    scan: Scan,
-}
 
 /// A chunk's open file.
 pub(super) struct Opened {
@@ -122,31 +97,6 @@ impl Bundles {
         let fail = |source| BundleError::Scan { chunk: name.clone(), source };
         let frames = self.frames(name, opened, self.committed.of(name)).map_err(fail)?;
         Ok(frames.map(|found| found.frames.iter().map(piece).collect()).unwrap_or_default())
-    }
-
-    /// Forgets what is known about a sealed chunk: recovery has put another file in its place.
-    pub(super) fn forget(&self, name: &ChunkName) {
-        self.known().sealed.remove(name);
-    }
-
-    /// Says once that a sealed chunk does not end as a writer leaves it.
-    pub(super) fn note_damage(&self, name: &ChunkName) {
-        if self.known().damaged.insert(name.clone()) {
-            warn!(chunk = %name, "a sealed chunk is truncated or damaged: downloads hold the frames that are still found in it");
-        }
-    }
-
-    /// Forgets chunks that are no longer there, so that memory follows the directory.
-    pub(super) fn forget_others(&self, listed: &BTreeMap<ChunkName, ChunkState>) {
-        let mut known = self.known();
-        known.sealed.retain(|name, _| listed.contains_key(name));
-        known.damaged.retain(|name| listed.contains_key(name));
-        known.failing.retain(|name, _| listed.contains_key(name));
-        known.growing.retain(|name, _| listed.get(name).is_some_and(|&state| state != ChunkState::Sealed));
-    }
-
-    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -10,20 +10,14 @@ use std::io;
 use std::ops::Range;
 
 use super::chunk::Opened;
+use super::known::Failing;
 use super::{BundleError, Bundles};
-use crate::archive::fs::{FileId, is_of_one_file, read_exact_at};
+use crate::archive::fs::{is_of_one_file, read_exact_at};
 use crate::archive::name::{ChunkName, ChunkState};
 use crate::archive::snapshot::FrozenChunk;
 
 /// What is read at a time where it is tried again.
 const PIECE: usize = 64 << 10;
-
-/// A range of a file that could not be read.
-#[derive(Debug, Clone)]
-pub(super) struct Failing {
-    id: FileId,
-    range: Range<u64>,
-}
 
 impl Bundles {
     /// Reads a range of a chunk's file; a part that this file alone refuses is remembered.

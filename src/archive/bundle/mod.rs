@@ -21,6 +21,7 @@ mod failing_test;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod freeze;
+mod known;
 mod layout;
 mod lines;
 mod manifest;
@@ -169,7 +170,7 @@ pub struct Bundles {
     chunks_dir: PathBuf,
     capture: CaptureId,
     committed: Committed,
-    known: Mutex<chunk::Known>,
+    known: Mutex<known::Known>,
     traces: Mutex<trace::Cache>,
 }
 
