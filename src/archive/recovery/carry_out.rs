@@ -5,15 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::copy::{Source, write_chunk};
 use super::quarantine::quarantine;
+use super::temporary::{self, rename};
 use super::{Outcome, Recovered, RecoveryError, Repair, Site, plan};
 use crate::archive::fs::{File, FileId, Fs};
 use crate::archive::layout;
 use crate::archive::manifest::Damage;
 use crate::archive::name::{ChunkName, ChunkState};
 use crate::archive::scan::{Scan, ScanError, scan};
-
-/// How many names are tried for a temporary file before giving up.
-const MAX_NONCES: u32 = 16;
 
 /// A file that was opened and scanned.
 struct Read {
@@ -39,24 +37,6 @@ pub fn recover(site: Site<'_>, chunk: &ChunkName) -> Result<Outcome, RecoveryErr
     let sealed = read(site.fs, &sealed_path).map_err(unread)?;
     let repair = plan(chunk, &orphan.scan, sealed.as_ref().map(|sealed| &sealed.scan));
     Claimed { site, chunk, path, orphan, sealed_path, sealed }.carry_out(&repair)
-}
-
-/// Removes temporary files that a crash left in the quarantine directory and returns how many.
-///
-/// # Errors
-/// The first that could not be removed; another try may help.
-pub fn remove_temporaries(fs: &dyn Fs, data_dir: &Path, file_names: &[String]) -> io::Result<usize> {
-    let dir = layout::quarantine_dir(data_dir);
-    let ours = file_names.iter().filter(|name| layout::is_temporary(name));
-    let mut removed = 0;
-    for file_name in ours {
-        layout::remove_if_there(fs, &dir.join(file_name))?;
-        removed += 1;
-    }
-    if removed > 0 {
-        fs.sync_dir(&dir)?;
-    }
-    Ok(removed)
 }
 
 /// Takes the orphan from its writer and returns its path; `None` where there is none.
@@ -95,16 +75,6 @@ fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
         }
         Err(error) => Err(error),
     }
-}
-
-/// Renames a file; where the answer is an error, looks whether it happened all the same.
-///
-/// A network filesystem repeats a rename whose reply was lost, and then says "not found".
-pub(super) fn rename(fs: &dyn Fs, from: &Path, to: &Path, id: FileId) -> io::Result<()> {
-    fs.rename(from, to).or_else(|error| match fs.stat(to) {
-        Ok(found) if found.id == id => Ok(()),
-        _ => Err(error),
-    })
 }
 
 /// A claimed orphan, and the sealed chunk of its name if there is one.
@@ -179,7 +149,7 @@ impl Claimed<'_> {
 
     /// Writes and syncs a sealed copy under a temporary name.
     fn copy(&self, sources: Vec<Source<'_>>, damage: &[Damage]) -> io::Result<(PathBuf, FileId, u64)> {
-        let (path, file) = create_temporary(self.site, self.chunk)?;
+        let (path, file) = temporary::create(self.site, self.chunk)?;
         let written = write_chunk(&*file, self.chunk, sources, self.site.now, damage.to_vec())
             .and_then(|len| file.sync_data().map(|()| len))
             .and_then(|len| Ok((file.stat()?.id, len)));
@@ -240,18 +210,4 @@ impl Claimed<'_> {
     fn misplaced(&self, source: io::Error) -> RecoveryError {
         RecoveryError::Place { chunk: self.chunk.clone(), source }
     }
-}
-
-/// Creates a temporary file for a chunk's bytes.
-pub(super) fn create_temporary(site: Site<'_>, chunk: &ChunkName) -> io::Result<(PathBuf, Box<dyn File>)> {
-    let dir = layout::quarantine_dir(site.data_dir);
-    for step in 0..MAX_NONCES {
-        let path = dir.join(layout::copy_name(chunk, site.nonce.wrapping_add(step)));
-        match site.fs.create_new(&path) {
-            Ok(file) => return Ok((path, file)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Err(io::ErrorKind::AlreadyExists.into())
 }

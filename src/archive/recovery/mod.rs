@@ -19,6 +19,7 @@
 mod carry_out;
 mod copy;
 mod quarantine;
+mod temporary;
 mod watch;
 
 #[cfg(test)]
@@ -32,7 +33,8 @@ use std::path::Path;
 
 use thiserror::Error;
 
-pub use carry_out::{recover, remove_temporaries};
+pub use carry_out::recover;
+pub use temporary::remove_temporaries;
 pub use watch::{Due, OrphanWatch};
 
 use super::fs::{Fs, is_full};

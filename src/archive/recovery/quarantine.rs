@@ -4,8 +4,8 @@ use std::io;
 use std::ops::Range;
 
 use super::Site;
-use super::carry_out::{create_temporary, rename};
 use super::copy::{Sink, pieces};
+use super::temporary::{self, rename};
 use crate::archive::fs::File;
 use crate::archive::layout;
 use crate::archive::manifest::Damage;
@@ -67,7 +67,7 @@ fn keep(site: Site<'_>, chunk: &ChunkName, file: &dyn File, range: &Range<u64>) 
 }
 
 fn write(site: Site<'_>, chunk: &ChunkName, file: &dyn File, range: &Range<u64>, name: &str) -> io::Result<()> {
-    let (temporary, target) = create_temporary(site, chunk)?;
+    let (temporary, target) = temporary::create(site, chunk)?;
     let mut sink = Sink::new(&*target);
     let written = pieces(&mut Window::new(file, range.end), range.clone(), |piece| sink.put(piece))
         .and_then(|()| sink.flush())
