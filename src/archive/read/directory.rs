@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use super::body::Body;
 use super::session::{Ending, Flow, Session};
-use super::tar::{Body, Until};
+use super::tar::Until;
 use super::{Event, Origin, ReadError};
 use crate::archive::frame::Compression;
 use crate::archive::fs::{File, Fs, Kind, RealFs, named};

@@ -1,10 +1,10 @@
 //! Reads data outside tars: single members with frames, and other programs' JSON lines.
 
-use std::cell::Cell;
-use std::io::{self, Read};
+use std::io::Read;
 
 use super::members::FramesAt;
 use super::messages::begins_with_message;
+use super::meter::{Meter, Metered};
 use super::session::{Ending, Flow, Session};
 use super::sniff::{Content, begins_with_header, is_tar, sniff};
 use super::tar::Until;
@@ -15,42 +15,6 @@ use crate::telemetry::chain;
 
 /// Bytes decompressed at a time, and the first stretch in which a frame is looked for.
 const STEP: usize = 256 * 1024;
-
-/// An input that counts what it gave, and remembers whether it failed itself.
-///
-/// A decoder reports both its input's errors and its own as the same type; only the latter are damage.
-struct Metered<'a> {
-    input: &'a mut dyn Read,
-    meter: &'a Meter,
-}
-
-#[derive(Default)]
-pub(super) struct Meter {
-    consumed: Cell<u64>,
-    has_failed: Cell<bool>,
-}
-
-impl Meter {
-    /// Tells whether the input itself failed.
-    pub(super) fn has_failed(&self) -> bool {
-        self.has_failed.get()
-    }
-}
-
-impl Read for Metered<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.input.read(buffer) {
-            Ok(n) => {
-                self.meter.consumed.set(self.meter.consumed.get() + n as u64);
-                Ok(n)
-            }
-            Err(error) => {
-                self.meter.has_failed.set(error.kind() != io::ErrorKind::Interrupted);
-                Err(error)
-            }
-        }
-    }
-}
 
 impl Session<'_> {
     /// Reads a stream of any kind to its end.
@@ -128,8 +92,8 @@ impl Session<'_> {
         loop {
             let old = buffer.len();
             let read = text.take(STEP as u64).read_to_end(buffer);
-            self.spend(meter.consumed.get() - spent, (buffer.len() - old) as u64)?;
-            spent = meter.consumed.get();
+            self.spend(meter.consumed() - spent, (buffer.len() - old) as u64)?;
+            spent = meter.consumed();
             // Zeros are an empty tar only where nothing else follows; without end they are a bomb, which a limit ends.
             let is_all = matches!(read, Ok(n) if n < STEP);
             let is_empty_tar = is_all && is_tar(buffer) && buffer.iter().all(|&b| b == 0);
@@ -153,9 +117,9 @@ impl Session<'_> {
             match read {
                 Ok(n) if n == STEP => {}
                 Ok(_) => return self.last_line(buffer, member),
-                Err(error) if meter.has_failed.get() => return Err(self.read_failed(error)),
+                Err(error) if meter.has_failed() => return Err(self.read_failed(error)),
                 Err(error) => {
-                    let at = meter.consumed.get();
+                    let at = meter.consumed();
                     return self.gap(at..at, format!("cannot decompress `{member}`: {}", chain(&error)));
                 }
             }

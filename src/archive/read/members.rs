@@ -3,8 +3,8 @@
 use std::io::Read;
 use std::ops::Range;
 
-use super::session::{Flow, Session};
-use super::tar::Body;
+use super::body::Body;
+use super::session::{Flow, PendingLines, Session};
 use super::{Event, Halt, ReadError};
 use crate::archive::frame::{self, Compression, FrameError, Located, MAX_FRAME, MAX_RAW};
 use crate::archive::index::{FrameRef, MAX_TABLE};
@@ -17,15 +17,6 @@ use crate::telemetry::chain;
 
 /// What is read of a member before its first frame is looked for; it doubles while none is found.
 const WINDOW: usize = 256 * 1024;
-
-/// Lines of a member without compression, whose trailer has to be the next member.
-pub(super) struct PendingLines {
-    number: u32,
-    /// Header and body in the stream, padding included.
-    span: Range<u64>,
-    data: Range<u64>,
-    lines: Vec<u8>,
-}
 
 /// A member of frames, or a file that is one.
 #[derive(Debug, Clone, Copy)]
@@ -191,16 +182,6 @@ impl Session<'_> {
         };
         self.window = lines;
         result
-    }
-
-    /// Gives up lines whose trailer did not come.
-    pub(super) fn drop_pending(&mut self) {
-        let Some(PendingLines { span, lines, .. }) = self.chunk.as_mut().and_then(|chunk| chunk.pending.take()) else {
-            return;
-        };
-        self.window = lines;
-        // The chunk is open, so noting the gap tells nobody yet and cannot end the reading.
-        let _ = self.gap(span, "lines without their trailer");
     }
 
     /// Reads a small member whole; `None` where it is too long, which is then noted.

@@ -7,7 +7,7 @@
 
 use std::io::Read;
 
-use super::lines::Meter;
+use super::meter::Meter;
 use super::session::{Flow, Session};
 use crate::ids::Signal;
 use crate::otlp::{Encoding, Limits as LineLimits, Transcoder};

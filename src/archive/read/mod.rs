@@ -14,10 +14,12 @@
 //! Bytes that belong to no intact frame are [`Event::Damage`], unless they are the tail of a
 //! chunk that was never sealed: that is how a chunk looks while it is written, and [`Event::Torn`].
 
+mod body;
 mod directory;
 mod lines;
 mod members;
 mod messages;
+mod meter;
 mod session;
 mod sniff;
 mod tar;

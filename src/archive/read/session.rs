@@ -3,7 +3,6 @@
 use std::io::{self, Read};
 use std::ops::{ControlFlow, Range};
 
-use super::members::PendingLines;
 use super::{Damage, Event, Limits, Origin, ReadError, Visitor};
 use crate::archive::frame::{self, Compression};
 use crate::archive::index::FrameRef;
@@ -70,6 +69,15 @@ pub(super) struct OpenChunk {
     has_manifest: bool,
     /// Not told yet: a frame behind it makes it damage, the end of an open chunk makes it torn.
     gap: Option<Damage>,
+}
+
+/// Lines of a member without compression, whose trailer has to be the next member.
+pub(super) struct PendingLines {
+    pub(super) number: u32,
+    /// Header and body in the stream, padding included.
+    pub(super) span: Range<u64>,
+    pub(super) data: Range<u64>,
+    pub(super) lines: Vec<u8>,
 }
 
 impl<'a> Session<'a> {
@@ -143,6 +151,16 @@ impl<'a> Session<'a> {
         self.close_gap()?;
         self.gap(span, what)?;
         self.close_gap()
+    }
+
+    /// Gives up lines whose trailer did not come.
+    pub(super) fn drop_pending(&mut self) {
+        let Some(PendingLines { span, lines, .. }) = self.chunk.as_mut().and_then(|chunk| chunk.pending.take()) else {
+            return;
+        };
+        self.window = lines;
+        // The chunk is open, so noting the gap tells nobody yet and cannot end the reading.
+        let _ = self.gap(span, "lines without their trailer");
     }
 
     /// Tells of a gap that intact data follows.

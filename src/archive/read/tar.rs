@@ -1,8 +1,9 @@
 //! Walks a tar forward, block by block, believing no header before it is checked.
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::ops::Range;
 
+use super::body::Body;
 use super::session::{Ending, Flow, Session};
 use super::{Event, Origin};
 use crate::archive::frame::Compression;
@@ -14,28 +15,6 @@ const MAX_EXTENSION: u64 = 1 << 20;
 
 /// Bytes read at a time where they are only passed over.
 const SKIP: usize = 64 * 1024;
-
-/// A member's body: reads end where it ends.
-pub(super) struct Body<'r> {
-    input: &'r mut dyn Read,
-    /// What the header promised and was not read yet.
-    pub(super) left: u64,
-}
-
-impl<'r> Body<'r> {
-    pub(super) fn new(input: &'r mut dyn Read, size: u64) -> Self {
-        Self { input, left: size }
-    }
-}
-
-impl Read for Body<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let n = self.input.read(buffer.get_mut(..most).unwrap_or_default())?;
-        self.left -= n as u64;
-        Ok(n)
-    }
-}
 
 /// How far a walk goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
