@@ -21,7 +21,7 @@ use super::reviews::Identity;
 use super::route::permission;
 use crate::api::link::{LinkId, LinkScope, MAX_SERVICE_LEN};
 use crate::ids::{CaptureId, TraceId};
-use crate::installation::link_records::Record;
+use crate::installation::link_record::Record;
 
 /// Bytes of a request for a link.
 const BODY_LIMIT: usize = 16 << 10;

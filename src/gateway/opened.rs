@@ -26,7 +26,7 @@ use super::route::Resource;
 use super::streams::Holder;
 use crate::api::access::{BUNDLE_MEDIA_TYPE, OPENED_PATH};
 use crate::api::link::{Link, Refused};
-use crate::installation::link_records::{Pin, Record};
+use crate::installation::link_record::{Pin, Record};
 
 /// A link that holds.
 struct Opened {

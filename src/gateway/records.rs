@@ -14,7 +14,8 @@ use super::streams::Streams;
 use crate::api::link::LinkId;
 use crate::clock::Clock;
 use crate::installation::link_places;
-use crate::installation::link_records::{LinkRecords, Pin, Record, RecordError, View};
+use crate::installation::link_record::{Pin, Record, RecordError, View};
+use crate::installation::link_records::LinkRecords;
 use crate::telemetry::chain;
 
 /// How old the note of a link's use becomes before it is written anew.

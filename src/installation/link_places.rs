@@ -11,15 +11,9 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::link_records::{Pin, Record, RecordError, View};
+use super::link_record::{MAX_BYTES, MAX_LINKS, Pin, Record, RecordError, View};
 use crate::api::link::LinkId;
 use crate::clock::Timestamp;
-
-/// Links that live at a time, where no entry is longer than usual.
-pub(super) const MAX_LINKS: usize = 1000;
-
-/// Bytes of all entries: a `ConfigMap` may have 1 MiB.
-pub(super) const MAX_BYTES: usize = 768 << 10;
 
 /// What an entry counts at least, in bytes: twice what most have.
 const PLACE: usize = MAX_BYTES / MAX_LINKS;

@@ -8,6 +8,7 @@ pub mod deadline;
 pub mod keys;
 pub mod link_keys;
 pub mod link_places;
+pub mod link_record;
 pub mod link_records;
 pub mod nesting;
 

@@ -23,7 +23,8 @@ use crate::clock::{Clock, Timestamp};
 use crate::installation::answer::told;
 use crate::installation::link_keys::{KeptKeys, LinkKeyError};
 use crate::installation::link_places::add;
-use crate::installation::link_records::{LinkRecords, Record, RecordError, View};
+use crate::installation::link_record::{Record, RecordError, View};
+use crate::installation::link_records::LinkRecords;
 use crate::telemetry::chain;
 
 /// How long a link lives, unless links may not live that long. It is renewed at half of that.
@@ -189,7 +190,7 @@ fn fresh<'a>(links: &'a View, uid: &str, now: Timestamp, life: Duration) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::installation::link_records::Pin;
+    use crate::installation::link_record::Pin;
 
     const DAY: Duration = LIFE;
 
