@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::DropGuard;
 
 use super::audit::{Access, Outcome};
-use super::streams::Place;
+use super::places::Place;
 use crate::http1::{Pieces, StreamedBody};
 use crate::telemetry::metrics::GatewayMetrics;
 

@@ -21,6 +21,7 @@ mod memo;
 mod opened;
 pub mod options;
 mod page;
+mod places;
 mod problem;
 pub mod proxies;
 mod proxy;

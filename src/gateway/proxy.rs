@@ -17,8 +17,8 @@ use super::App;
 use super::audit::Access;
 use super::body::{GatewayBody, Stream};
 use super::keeper::Question;
+use super::places::Place;
 use super::problem::Problem;
-use super::streams::Place;
 use crate::telemetry::chain;
 
 /// What a keeper is told of a client's headers.
