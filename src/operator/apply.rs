@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use super::attempts::Attempts;
 use super::build::{Applied as Accepted, Built, Object, Resources};
+use super::child::{Applied, ChildName, digest, is_due};
 use super::error::VisitError;
 use super::kinds::Kind;
-use super::ledger::{Applied, ChildName, digest, is_due};
 use super::tries::{Step, Tries, Unapplied};
 use crate::api::names::ChildNames;
 

@@ -11,17 +11,14 @@ use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditi
 use kube::core::PartialObjectMeta;
 use tracing::{info, warn};
 
-use super::belongs::is_labelled;
+use super::belongs::{FIELD_MANAGER, is_labelled};
 use super::build::Object;
+use super::child::{Applied, ChildName, Seen};
 use super::error::{VisitError, optional, status};
 use super::kinds::Kind;
-use super::ledger::{Applied, ChildName, Seen};
 use super::ports;
 use crate::ids::CaptureId;
 use crate::units::ByteSize;
-
-/// Under which name the API server notes which fields are ours.
-pub(super) const FIELD_MANAGER: &str = "tracecapture";
 
 /// What the API server says of a `StatefulSet` whose fixed fields would change.
 ///

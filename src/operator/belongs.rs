@@ -5,6 +5,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use crate::api::names::CAPTURE_LABEL;
 use crate::ids::CaptureId;
 
+/// Under which name the API server notes which fields are ours.
+pub(super) const FIELD_MANAGER: &str = "tracecapture";
+
 /// Tells whether an object carries the label of a capture, which everything made of it does.
 pub(super) fn is_labelled(meta: &ObjectMeta, id: &CaptureId) -> bool {
     let label = meta.labels.as_ref().and_then(|labels| labels.get(CAPTURE_LABEL));

@@ -6,10 +6,11 @@
 //! on and tells, and the other one keeps quiet for a while. An installation that moved to another namespace replaces
 //! what the former one left, once, and nobody answers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::backoff::LONGEST;
-use super::ledger::{ChildName, Ledger, Seen, overwritten_by};
+use super::child::{Applied, ChildName, Seen, overwritten_by};
 
 /// How long a contest is told after it was noticed last: longer than the other one keeps quiet.
 const TOLD_FOR: Duration = LONGEST.saturating_mul(2);
@@ -39,40 +40,40 @@ pub(super) enum Side {
     },
 }
 
-/// Decides by what is remembered and what the watch shows of the settings; `mine` is the installation's namespace.
+/// Decides by what is remembered and what the watch shows of the settings, and remembers it; `mine` is the installation's namespace.
 pub(super) fn judge(
-    ledger: &mut Ledger,
+    (contest, applied): (&mut Option<Contest>, &mut BTreeMap<ChildName, Applied>),
     (settings, seen): (&ChildName, Option<&Seen>),
     mine: &str,
     now: Duration,
 ) -> Side {
-    let other = ledger.applied.get(settings).zip(seen).and_then(|(applied, seen)| overwritten_by(applied, seen));
-    let earlier = ledger.contest.take();
+    let other = applied.get(settings).zip(seen).and_then(|(applied, seen)| overwritten_by(applied, seen));
+    let earlier = contest.take();
     let Some(other) = other.filter(|other| *other != mine) else {
-        ledger.contest = earlier.filter(|contest| now.saturating_sub(contest.noticed) < TOLD_FOR);
-        let goes_on = ledger.contest.as_ref().filter(|contest| *mine < *contest.other);
+        *contest = earlier.filter(|contest| now.saturating_sub(contest.noticed) < TOLD_FOR);
+        let goes_on = contest.as_ref().filter(|contest| *mine < *contest.other);
         return goes_on.map_or(Side::Alone, |contest| Side::GoesOn(contest.other.clone()));
     };
     let begun = |is_told| Some(Contest { other: other.to_owned(), noticed: now, is_told });
     if mine < other {
-        ledger.contest = begun(true);
+        *contest = begun(true);
         return Side::GoesOn(other.to_owned());
     }
     match earlier.filter(|contest| contest.other == other) {
         // Answered by putting ours back: only so does the other one notice.
         None => {
-            ledger.contest = begun(false);
+            *contest = begun(false);
             Side::Alone
         }
         // It may be gone by now: take the capture over, as at the first visit of all.
-        Some(contest) if now.saturating_sub(contest.noticed) >= LONGEST => {
-            ledger.applied.remove(settings);
-            ledger.contest = begun(true);
+        Some(earlier) if now.saturating_sub(earlier.noticed) >= LONGEST => {
+            applied.remove(settings);
+            *contest = begun(true);
             Side::Alone
         }
-        Some(contest) => {
-            let is_news = !contest.is_told;
-            ledger.contest = Some(Contest { is_told: true, ..contest });
+        Some(earlier) => {
+            let is_news = !earlier.is_told;
+            *contest = Some(Contest { is_told: true, ..earlier });
             Side::GivesWay { to: other.to_owned(), is_news }
         }
     }
@@ -84,7 +85,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::kinds::Kind;
-    use super::super::ledger::Applied;
+    use super::super::ledger::Ledger;
     use super::*;
     use crate::api::names::INSTALLATION_ANNOTATION;
 
@@ -100,7 +101,9 @@ mod tests {
     fn check(ledger: &mut Ledger, minute: u64, (version, by): (u64, &str), expected: &Side) {
         let settings = ChildName { kind: Kind::ConfigMap, name: "a-settings".to_owned() };
         let seen = Seen::present(Kind::ConfigMap, &meta(version, by));
-        assert_eq!(&judge(ledger, (&settings, Some(&seen)), "m", Duration::from_mins(minute)), expected, "{minute}");
+        let remembered = (&mut ledger.contest, &mut ledger.applied);
+        let side = judge(remembered, (&settings, Some(&seen)), "m", Duration::from_mins(minute));
+        assert_eq!(&side, expected, "{minute}");
     }
 
     fn ledger() -> Ledger {

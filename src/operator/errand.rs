@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tracing::Span;
 
+use super::child::{ChildName, Seen};
 use super::error::VisitError;
-use super::ledger::{ChildName, Ledger, Seen};
+use super::ledger::Ledger;
 use crate::ids::CaptureId;
 
 /// What one visit is sent out with.

@@ -12,8 +12,8 @@ use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::watcher::Event;
 use tracing::warn;
 
+use super::child::{ChildName, Seen};
 use super::kinds::Kind;
-use super::ledger::{ChildName, Seen};
 use crate::api::TraceCapture;
 use crate::api::names::{CAPTURE_LABEL, ChildNames};
 use crate::ids::CaptureId;

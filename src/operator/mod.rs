@@ -14,6 +14,7 @@ mod attempts;
 mod backoff;
 mod belongs;
 pub mod build;
+mod child;
 mod contest;
 mod context;
 mod controller;

@@ -16,8 +16,8 @@ use serde_json::json;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::attempts::FIELD_MANAGER;
 use super::backoff;
+use super::belongs::FIELD_MANAGER;
 use super::error::{VisitError, optional, told};
 use super::observed::Observed;
 use crate::api::names::SETTINGS_ANNOTATION;

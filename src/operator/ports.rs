@@ -6,7 +6,7 @@
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::{Map, Value, json};
 
-use super::attempts::FIELD_MANAGER;
+use super::belongs::FIELD_MANAGER;
 use super::build::Object;
 use super::error::status;
 

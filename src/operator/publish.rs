@@ -6,7 +6,7 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::core::PartialObjectMeta;
 use serde_json::json;
 
-use super::attempts::FIELD_MANAGER;
+use super::belongs::FIELD_MANAGER;
 use super::error::{Retry, VisitError};
 use super::events::Announcer;
 use super::status::{Visit, derive, transitions, worth_publishing};

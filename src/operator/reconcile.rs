@@ -14,13 +14,14 @@ use tracing::{Instrument as _, info_span, warn};
 use super::apply::Writer;
 use super::attempts::Attempts;
 use super::build::{Built, Context as BuildContext, Resources, build};
+use super::child::{ChildName, Seen};
 use super::contest::{self, Side};
 use super::context::Context;
 use super::errand::{Ended, Errand, Next, Outcome};
 use super::error::{VisitError, lacks_permission, optional, told};
 use super::failures::Failures;
 use super::kinds::Kind;
-use super::ledger::{ChildName, Ledger, Seen};
+use super::ledger::Ledger;
 use super::nudge::nudge;
 use super::observe::Observer;
 use super::observed::Observed;
@@ -181,7 +182,8 @@ impl Visiting<'_> {
     fn judge(&self, ledger: &mut Ledger) -> Side {
         let settings = self.settings();
         let (mine, now) = (&self.context.options.namespace, self.context.clock.monotonic());
-        contest::judge(ledger, (&settings, self.children.get(&settings)), mine, now)
+        let remembered = (&mut ledger.contest, &mut ledger.applied);
+        contest::judge(remembered, (&settings, self.children.get(&settings)), mine, now)
     }
 
     /// Writes the objects of a capture.

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backoff::{self, LONGEST};
+use super::child::{ChildName, Seen, State};
 use super::error::{Retry, VisitError};
-use super::ledger::{ChildName, Seen, State};
 
 /// One write of a visit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
