@@ -9,12 +9,20 @@ use std::collections::HashSet;
 
 use super::batch::{Limits, MAX_SERVICES_BYTES, Room, Segment};
 use super::output::Output;
-use super::walk::Facts;
 use super::wire::Stop;
 use crate::clock::Timestamp;
+use crate::ids::TraceId;
 
 /// What surrounds items is counted above this many bytes.
 pub(crate) const FREE_ENVELOPE_BYTES: usize = 16 << 10;
+
+/// What an item says about itself; zero stands for an absent time.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) trace_id: Option<TraceId>,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
 
 /// What stands before and behind the children of a group.
 #[derive(Debug, Default)]

@@ -6,16 +6,10 @@
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use thiserror::Error;
 
-use super::view::{self, SpanHead};
+use super::view::{self, BadLine, SpanHead};
 use crate::clock::Timestamp;
 use crate::ids::TraceId;
-
-/// Why a line could not be read; retrying never helps.
-#[derive(Debug, Error)]
-#[error("cannot read the line as OTLP JSON")]
-pub struct BadLine(#[from] serde_json::Error);
 
 /// Which spans to keep; an empty filter keeps all.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

@@ -19,10 +19,10 @@ pub mod lines;
 mod output;
 mod schema;
 mod swar;
+mod transcode;
 pub mod view;
 mod walk;
 mod wire;
 
-pub use batch::{
-    BadData, Encoding, Limits, MAX_SERVICES_BYTES, Report, Room, Segment, Transcoder, Unbounded, json_line_to_protobuf,
-};
+pub use batch::{BadData, Encoding, Limits, MAX_SERVICES_BYTES, Report, Room, Segment, Unbounded};
+pub use transcode::{Transcoder, json_line_to_protobuf};

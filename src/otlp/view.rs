@@ -8,10 +8,15 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 use serde_json::value::RawValue;
+use thiserror::Error;
 
-use super::lines::BadLine;
 use crate::clock::Timestamp;
 use crate::ids::TraceId;
+
+/// Why a line could not be read; retrying never helps.
+#[derive(Debug, Error)]
+#[error("cannot read the line as OTLP JSON")]
+pub struct BadLine(#[from] serde_json::Error);
 
 /// One span of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]

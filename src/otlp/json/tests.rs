@@ -1,5 +1,6 @@
 use crate::ids::Signal;
-use crate::otlp::batch::{BadData, Encoding, Limits, Report, Transcoder};
+use crate::otlp::batch::{BadData, Encoding, Limits, Report};
+use crate::otlp::transcode::Transcoder;
 
 const IDS: &str = r#""traceId":"0102030405060708090a0b0c0d0e0f10","spanId":"0102030405060708""#;
 

@@ -14,10 +14,10 @@ mod value;
 
 use std::ops::Range;
 
+use super::assemble::Facts;
 use super::output::Output;
 use super::schema::{Field, Kind, Label, Message, Nature};
 use super::wire::{Reader, Stop, Tag, Wire};
-use crate::ids::TraceId;
 
 pub(crate) use request::transcode;
 
@@ -27,14 +27,6 @@ pub(crate) struct Tally {
     pub(crate) dropped_links: u64,
     pub(crate) repaired_strings: u64,
     pub(crate) references: u64,
-}
-
-/// What an item says about itself; zero stands for an absent time.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Facts {
-    pub(crate) trace_id: Option<TraceId>,
-    pub(crate) start: u64,
-    pub(crate) end: u64,
 }
 
 /// Writes one message of a body.

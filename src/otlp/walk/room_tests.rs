@@ -8,7 +8,8 @@ use prost::Message as _;
 
 use super::tests::{around, check, refused, request, span, text, wrap};
 use crate::ids::Signal;
-use crate::otlp::batch::{BadData, Encoding, Limits, Room, Transcoder};
+use crate::otlp::batch::{BadData, Encoding, Limits, Room};
+use crate::otlp::transcode::Transcoder;
 
 /// Room that ends, and counts.
 #[derive(Debug)]

@@ -9,9 +9,10 @@ use prost::Message as _;
 use super::Walk;
 use crate::clock::Timestamp;
 use crate::ids::Signal;
-use crate::otlp::batch::{BadData, Encoding, Limits, Report, Segment, Transcoder};
+use crate::otlp::batch::{BadData, Encoding, Limits, Report, Segment};
 use crate::otlp::output::Output;
 use crate::otlp::schema::of;
+use crate::otlp::transcode::Transcoder;
 
 pub(super) fn span(n: u8) -> Span {
     Span { trace_id: vec![n; 16], span_id: vec![n; 8], name: format!("span-{n}"), ..Span::default() }
