@@ -14,13 +14,14 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use super::appender::{Appender, Place};
+use super::appender::Appender;
 use super::controls::Controls;
 use super::describe::{LastStored, Sources};
 use super::health::{Health, StorageHealth};
 use super::incarnation;
 use super::intake::Intake;
 use super::keeper::Keeper;
+use super::place::Place;
 use super::queue::{QueueSender, queue};
 use super::server::{ConnectionLimits, Receiver};
 use super::serving::{self, Site};

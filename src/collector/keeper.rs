@@ -17,9 +17,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tracing::{error, info, warn};
 
-use super::appender::Place;
 use super::describe::Sources;
 use super::health::Health;
+use super::place::Place;
 use super::share::{Share, Usage, keep_ours};
 use super::wake::{Sleeper, Woken};
 use super::web::{ClearFailed, Cleared};

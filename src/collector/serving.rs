@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 
-use super::appender::Place;
 use super::describe::Sources;
 use super::keeper;
+use super::place::Place;
 use super::vitals::Vitals;
 use super::web::{Access, CaptureSource, Custody, WebContext, WebLimits};
 use crate::admin::Admin;

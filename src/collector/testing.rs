@@ -10,10 +10,11 @@ use futures::FutureExt;
 use prometheus_client::registry::Registry;
 
 use super::admission::Budget;
-use super::appender::{Appender, Place};
+use super::appender::Appender;
 use super::describe::{LastStored, Sources};
 use super::health::Health;
 use super::keeper::Keeper;
+use super::place::Place;
 use super::queue::{NotStored, Submission};
 use super::share::Share;
 use super::wake::{Sleeper, Woken, wake};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use super::appender::Place;
 use super::health::{Health, StorageHealth};
+use super::place::Place;
 use super::queue::NotStored;
 use super::share::Share;
 use crate::archive::fs::{self, Lock};

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use super::{Appender, Place};
+use super::Appender;
 use crate::api::State;
 use crate::archive::frame::Compression;
 use crate::archive::layout;
 use crate::archive::name::ChunkName;
 use crate::archive::writer::{CreateError, SealError};
 use crate::archive::{ChunkWriter, WriterOptions};
+use crate::collector::place::Place;
 use crate::collector::queue::NotStored;
 use crate::collector::roll::{self, Cause, ChunkLimits, Growing};
 use crate::collector::share::Share;

@@ -13,7 +13,6 @@ mod chunk;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,17 +21,17 @@ use tracing::{error, warn};
 
 use self::chunk::{Open, abandon};
 use super::describe::{LastStored, Sources};
+use super::place::Place;
 use super::queue::{NotStored, QueueReceiver, Submission};
 use super::roll::Cause;
 use super::share::Share;
 use super::volume::Volume;
 use super::wake::{Call, Waker};
 use crate::archive::Durable;
-use crate::archive::committed::Committed;
-use crate::archive::fs::{Fs, Lock};
+use crate::archive::fs::Lock;
 use crate::archive::writer::CommitError;
-use crate::clock::{Clock, Timestamp};
-use crate::ids::{Incarnation, Signal, WriterId};
+use crate::clock::Timestamp;
+use crate::ids::Signal;
 use crate::otlp::Segment;
 use crate::settings::LiveSettings;
 use crate::telemetry::chain;
@@ -54,25 +53,6 @@ const HOLD_OFF: Duration = Duration::from_secs(1);
 
 /// How many groups a chunk holds at the least, so that it ends near its size.
 const GROUPS_PER_CHUNK: u64 = 4;
-
-/// Where chunks go and who writes them.
-#[derive(Clone)]
-pub struct Place {
-    /// The volume.
-    pub fs: Arc<dyn Fs>,
-    /// The data directory on it.
-    pub data_dir: PathBuf,
-    /// The device of that directory: one that takes its place on another is not ours.
-    pub device: u64,
-    /// Who writes.
-    pub writer: WriterId,
-    /// In which life.
-    pub incarnation: Incarnation,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// Where readers in this process learn how far the growing chunk is committed.
-    pub committed: Committed,
-}
 
 /// Writes what the queue brings; owns the growing chunk.
 pub(super) struct Appender {

@@ -6,17 +6,16 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 use tracing::info;
 
 use super::access::{Denied, Principal, is_cross_origin};
+use super::app::App;
 use super::conditions::Conditions;
 use super::download::Asked;
-use super::downloads::Downloads;
 use super::problem::Problem;
 use super::route::{Query, Resource, Route};
 use super::stream::WebBody;
-use super::{CaptureSource, Custody, WebContext};
+use super::{CaptureSource, Custody};
 use crate::admin::Endpoint;
 use crate::archive::bundle::ListedChunk;
 use crate::archive::manifest::TimeRange;
@@ -24,27 +23,12 @@ use crate::archive::name::ChunkState;
 use crate::archive::snapshot::{Filter, Scope};
 use crate::http1::keep_private;
 use crate::ids::{CaptureId, TraceId};
-use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::WebLabels;
 
 /// What a bundle's query may hold.
 const BUNDLE_QUERY: [&str; 5] = ["since", "until", "service", "traceId", "snapshot"];
 
-/// What a request is answered with.
-pub(super) struct App {
-    pub(super) context: WebContext,
-    pub(super) downloads: Arc<Downloads>,
-    pub(super) permits: Arc<Semaphore>,
-    pub(super) shutdown: Shutdown,
-}
-
 impl App {
-    pub(super) fn new(context: WebContext, shutdown: Shutdown) -> Self {
-        let permits = Arc::new(Semaphore::new(context.limits.downloads));
-        let downloads = Arc::new(Downloads::default());
-        Self { context, downloads, permits, shutdown }
-    }
-
     /// Answers a request, whatever it is.
     pub(super) async fn respond<B>(self: &Arc<Self>, request: Request<B>) -> Response<WebBody> {
         let (head, _) = request.into_parts();

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri
 
 use super::CaptureSource;
 use super::access::Principal;
-use super::api::App;
+use super::app::App;
 use super::conditions::{Conditions, Tags, Unsatisfiable};
 use super::downloads::{Key, Unmatched};
 use super::problem::Problem;

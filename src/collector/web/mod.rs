@@ -14,6 +14,7 @@
 
 mod access;
 mod api;
+mod app;
 mod conditions;
 mod download;
 mod downloads;

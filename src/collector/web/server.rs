@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::WebContext;
-use super::api::App;
+use super::app::App;
 use crate::http1::{self, Bounds};
 use crate::patience::Impatient;
 use crate::shutdown::Shutdown;
