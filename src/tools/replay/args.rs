@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::endpoint::Target;
+use super::endpoint::{Protocol, Target};
 use crate::otlp::export::Shift;
 use crate::tools::args::{LimitArgs, TextOrJson};
 use crate::tools::cluster::text::parse_duration;
@@ -84,15 +84,6 @@ pub struct ReplayArgs {
     /// Bounds on hostile files.
     #[command(flatten)]
     pub limits: LimitArgs,
-}
-
-/// The transports of OTLP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Protocol {
-    /// gRPC, in clear text (h2c) for `http://`.
-    Grpc,
-    /// HTTP/1.1 with protobuf.
-    Http,
 }
 
 /// How fast, measured by the times in the capture.

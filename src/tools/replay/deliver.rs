@@ -8,15 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
 use super::checkpoint::{Checkpoint, CheckpointError, CheckpointFile};
-use super::endpoint::{Answer, Endpoint};
+use super::endpoint::{ATTEMPT_LIMIT, Answer, Endpoint};
 use super::pace::Pace;
 use crate::shutdown::Shutdown;
 use crate::telemetry::chain;
 use crate::tools::exit::ExitCode;
 use crate::tools::reading::warn;
-
-/// How long an endpoint may take for one answer.
-pub(super) const ATTEMPT_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long a batch in flight is waited for when the replay is to end, so that it is not sent twice.
 const GRACE: Duration = Duration::from_secs(5);

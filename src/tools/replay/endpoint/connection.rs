@@ -1,5 +1,9 @@
 //! One connection at a time: made when it is needed, kept, made anew when it is gone.
 
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -7,21 +11,31 @@ use hyper::client::conn::{http1, http2};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::error::Error;
-use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
-use super::{MAX_ANSWER, NoCertificates};
+use super::answer::MAX_ANSWER;
+use super::target::Protocol;
 use crate::shutdown::Shutdown;
-use crate::tools::replay::args::Protocol;
+use crate::tools::exit::{ExitCode, Failure};
 
 /// How long a connection may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 type Boxed = Box<dyn Error + Send + Sync>;
+
+/// Why there is no client.
+#[derive(Debug, Error)]
+#[error("cannot read the system's certificates, which https needs")]
+pub(in super::super) struct NoCertificates(#[source] io::Error);
+
+impl From<NoCertificates> for Failure {
+    fn from(error: NoCertificates) -> Self {
+        Self::new(ExitCode::Failed, error).with_hint("install them, or name a file with SSL_CERT_FILE")
+    }
+}
 
 /// Why there is no answer; trying again may help.
 #[derive(Debug, Error)]

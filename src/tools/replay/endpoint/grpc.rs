@@ -9,12 +9,11 @@ use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use prost::Message as _;
 
+use super::answer::{ATTEMPT_LIMIT, Answer, shown};
 use super::connection::Response;
-use super::{Answer, Target, shown};
+use super::target::{Protocol, Target};
 use crate::otlp::answers::{Status, read_partial};
 use crate::tools::exit::ExitCode;
-use crate::tools::replay::args::Protocol;
-use crate::tools::replay::deliver::ATTEMPT_LIMIT;
 
 /// A flag and the length of the message.
 const FRAME_HEADER: usize = 5;

@@ -10,12 +10,12 @@ use http::{HeaderMap, Request, Uri};
 use http_body_util::Full;
 use prost::Message as _;
 
+use super::answer::{Answer, shown};
 use super::connection::Response;
-use super::{Answer, Target, shown};
+use super::target::{Protocol, Target};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::otlp::answers::{Status, read_partial};
 use crate::tools::exit::ExitCode;
-use crate::tools::replay::args::Protocol;
 
 /// The media type of requests and answers.
 const PROTOBUF: &str = "application/x-protobuf";

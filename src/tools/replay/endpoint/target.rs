@@ -3,11 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use clap::ValueEnum;
 use http::Uri;
 use http::uri::{Authority, Scheme};
 use thiserror::Error;
-
-use crate::tools::replay::args::Protocol;
 
 /// The ports that OTLP is assigned.
 const GRPC_PORT: u16 = 4317;
@@ -18,6 +17,15 @@ const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Expor
 
 /// The path of traces over HTTP, where the URL has none.
 const TRACES: &str = "/v1/traces";
+
+/// The transports of OTLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Protocol {
+    /// gRPC, in clear text (h2c) for `http://`.
+    Grpc,
+    /// HTTP/1.1 with protobuf.
+    Http,
+}
 
 /// The URL of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
