@@ -53,7 +53,7 @@ impl Bundles {
         match scope {
             Scope::Bundle(_) => {
                 chunks = self.freeze_readable(&listed, &filter)?;
-                self.forget_others(&listed);
+                self.known().forget_others(&listed);
             }
             Scope::Chunk(name) => {
                 let state = listed.get(name).ok_or(BundleError::NoSuchChunk)?;
@@ -194,7 +194,7 @@ impl Bundles {
                 self.known().sealed.insert(name.clone(), (content_len, counts));
                 return Ok(Some(whole(name, content_len, counts)));
             }
-            self.note_damage(name);
+            self.known().note_damage(name);
         }
         let frames = self.frames(name, &opened, committed).map_err(fail)?;
         let grows = opened.state != ChunkState::Sealed;

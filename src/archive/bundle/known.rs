@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tracing::warn;
 
-use super::Bundles;
 use crate::archive::fs::FileId;
 use crate::archive::name::{ChunkName, ChunkState};
 use crate::archive::scan::Scan;
@@ -41,29 +39,24 @@ pub(super) struct Failing {
     pub(super) range: Range<u64>,
 }
 
-impl Bundles {
+impl Known {
     /// Forgets what is known about a sealed chunk: recovery has put another file in its place.
-    pub(super) fn forget(&self, name: &ChunkName) {
-        self.known().sealed.remove(name);
+    pub(super) fn forget(&mut self, name: &ChunkName) {
+        self.sealed.remove(name);
     }
 
     /// Says once that a sealed chunk does not end as a writer leaves it.
-    pub(super) fn note_damage(&self, name: &ChunkName) {
-        if self.known().damaged.insert(name.clone()) {
+    pub(super) fn note_damage(&mut self, name: &ChunkName) {
+        if self.damaged.insert(name.clone()) {
             warn!(chunk = %name, "a sealed chunk is truncated or damaged: downloads hold the frames that are still found in it");
         }
     }
 
     /// Forgets chunks that are no longer there, so that memory follows the directory.
-    pub(super) fn forget_others(&self, listed: &BTreeMap<ChunkName, ChunkState>) {
-        let mut known = self.known();
-        known.sealed.retain(|name, _| listed.contains_key(name));
-        known.damaged.retain(|name| listed.contains_key(name));
-        known.failing.retain(|name, _| listed.contains_key(name));
-        known.growing.retain(|name, _| listed.get(name).is_some_and(|&state| state != ChunkState::Sealed));
-    }
-
-    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn forget_others(&mut self, listed: &BTreeMap<ChunkName, ChunkState>) {
+        self.sealed.retain(|name, _| listed.contains_key(name));
+        self.damaged.retain(|name| listed.contains_key(name));
+        self.failing.retain(|name, _| listed.contains_key(name));
+        self.growing.retain(|name, _| listed.get(name).is_some_and(|&state| state != ChunkState::Sealed));
     }
 }

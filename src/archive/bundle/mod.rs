@@ -13,6 +13,7 @@
 //! - A snapshot's bytes are the same whenever, wherever and in whatever ranges they are read, or the read fails.
 //! - Names of files come from the directory, never from a client.
 
+mod cache;
 mod chunk;
 mod compose;
 mod failing;
@@ -37,7 +38,7 @@ mod trace;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
 
@@ -57,6 +58,8 @@ pub use lines::MAX_LINES;
 pub use pins::{Pin, Pins};
 pub use reader::BundleReader;
 
+use cache::Cache;
+use known::Known;
 use layout::Layout;
 
 /// Why a snapshot or its bytes cannot be had.
@@ -170,8 +173,8 @@ pub struct Bundles {
     chunks_dir: PathBuf,
     capture: CaptureId,
     committed: Committed,
-    known: Mutex<known::Known>,
-    traces: Mutex<trace::Cache>,
+    known: Mutex<Known>,
+    traces: Mutex<Cache>,
 }
 
 /// A snapshot with the place of each of its bytes.
@@ -192,6 +195,10 @@ impl Bundles {
     /// Returns the capture.
     pub fn capture(&self) -> &CaptureId {
         &self.capture
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lays a snapshot out.

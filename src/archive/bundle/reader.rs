@@ -73,10 +73,10 @@ impl BundleReader {
         let first = if chunk.grown_to.is_some() { ChunkState::InProgress } else { ChunkState::Sealed };
         let opened = self.bundles.open_chunk(&chunk.name, first);
         // What is remembered of it must not promise the next snapshot a file that is not to be had.
-        let opened = opened.inspect_err(|_| self.bundles.forget(&chunk.name))?.ok_or_else(vanished)?;
+        let opened = opened.inspect_err(|_| self.bundles.known().forget(&chunk.name))?.ok_or_else(vanished)?;
         match &chunk.taken {
             Taken::Whole { content_len } if opened.len != content_len + END.len() as u64 => {
-                self.bundles.forget(&chunk.name);
+                self.bundles.known().forget(&chunk.name);
                 Err(BundleError::Changed)
             }
             // A sealed file is never changed; one that grew may have been replaced by recovery's copy.

@@ -1,36 +1,20 @@
 //! Bundles of one trace: lines are rewritten, so the result is made once and kept for a while.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
+use super::cache::Selection;
 use super::compose::{self, Body};
 use super::layout::Layout;
 use super::{BundleError, Bundles};
 use crate::archive::bloom::Bloom;
 use crate::archive::frame::{Compression, EncodeError, Encoder};
 use crate::archive::name::data_member;
-use crate::archive::snapshot::{Counts, DIGEST_LEN, Filter, Snapshot};
+use crate::archive::snapshot::{Counts, Filter, Snapshot};
 use crate::archive::trailer::Facts;
 use crate::ids::{Signal, TraceId};
 
-/// The most bytes that are kept; a trace is a few hundred kilobytes as a rule.
-const MAX_CACHED: usize = 64 << 20;
-
 /// Lines are gathered up to this length before they become a frame.
 const FRAME_LINES: usize = 1 << 20;
-
-/// What was made last, the latest used at the end.
-#[derive(Default)]
-pub(super) struct Cache {
-    entries: VecDeque<([u8; DIGEST_LEN], Arc<Selection>)>,
-    bytes: usize,
-}
-
-/// The one member of a trace's bundle, and what of each chunk is in it.
-struct Selection {
-    member: Arc<[u8]>,
-    counts: Vec<Counts>,
-}
 
 /// A member that grows by frames of selected lines.
 struct Member {
@@ -143,25 +127,5 @@ impl Member {
         self.lines.clear();
         (self.n_lines, self.items, self.n_frames) = (0, 0, self.n_frames + 1);
         Ok(())
-    }
-}
-
-impl Cache {
-    fn get(&mut self, digest: &[u8; DIGEST_LEN]) -> Option<Arc<Selection>> {
-        let at = self.entries.iter().position(|(known, _)| known == digest)?;
-        let entry = self.entries.remove(at)?;
-        let selection = Arc::clone(&entry.1);
-        self.entries.push_back(entry);
-        Some(selection)
-    }
-
-    fn put(&mut self, digest: [u8; DIGEST_LEN], selection: Arc<Selection>) {
-        self.bytes += selection.member.len();
-        self.entries.push_back((digest, selection));
-        // The newest stays whatever its size: its download is about to begin.
-        while self.bytes > MAX_CACHED && self.entries.len() > 1 {
-            let Some((_, oldest)) = self.entries.pop_front() else { return };
-            self.bytes -= oldest.member.len();
-        }
     }
 }
