@@ -5,9 +5,10 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::body::Body;
+use super::error::ReadError;
+use super::event::{Event, Origin};
 use super::session::{Ending, Flow, Session};
 use super::tar::Until;
-use super::{Event, Origin, ReadError};
 use crate::archive::frame::Compression;
 use crate::archive::fs::{File, Fs, Kind, RealFs, named};
 use crate::archive::index::MAX_TABLE;

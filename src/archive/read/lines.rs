@@ -2,13 +2,14 @@
 
 use std::io::Read;
 
+use super::error::ReadError;
+use super::event::Origin;
 use super::members::FramesAt;
 use super::messages::begins_with_message;
 use super::meter::{Meter, Metered};
 use super::session::{Ending, Flow, Session};
 use super::sniff::{Content, begins_with_header, is_tar, sniff};
 use super::tar::Until;
-use super::{Origin, ReadError};
 use crate::archive::frame::{self, Compression, MAX_RAW};
 use crate::archive::ustar::BLOCK;
 use crate::telemetry::chain;

@@ -4,8 +4,10 @@ use std::io::Read;
 use std::ops::Range;
 
 use super::body::Body;
+use super::error::ReadError;
+use super::event::Event;
+use super::session::Halt;
 use super::session::{Flow, PendingLines, Session};
-use super::{Event, Halt, ReadError};
 use crate::archive::frame::{self, Compression, FrameError, Located, MAX_FRAME, MAX_RAW};
 use crate::archive::index::{FrameRef, MAX_TABLE};
 use crate::archive::manifest::FORMAT;

@@ -3,7 +3,9 @@
 use std::io::{self, Read};
 use std::ops::{ControlFlow, Range};
 
-use super::{Damage, Event, Limits, Origin, ReadError, Visitor};
+use super::error::ReadError;
+use super::event::{Damage, Event, Origin, Visitor};
+use super::limits::Limits;
 use crate::archive::frame::{self, Compression};
 use crate::archive::index::FrameRef;
 use crate::archive::name::ChunkState;

@@ -4,8 +4,8 @@ use std::io::Read;
 use std::ops::Range;
 
 use super::body::Body;
+use super::event::{Event, Origin};
 use super::session::{Ending, Flow, Session};
-use super::{Event, Origin};
 use crate::archive::frame::Compression;
 use crate::archive::name::{ChunkName, MANIFEST_MEMBER};
 use crate::archive::ustar::{self, BLOCK, BLOCK_LEN, Block, Parsed};
