@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-use super::Newer;
+use super::contents::Newer;
 use crate::archive::frame::{self, Compression, FrameError, Located};
 use crate::archive::manifest::{FORMAT, Manifest};
 use crate::archive::name::{INDEX_MEMBER, MANIFEST_MEMBER};

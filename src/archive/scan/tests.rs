@@ -1,6 +1,9 @@
 #![expect(clippy::cast_possible_truncation, reason = "test chunks are small")]
 
+use std::ops::Range;
+
 use super::*;
+use crate::archive::frame::Compression;
 use crate::archive::fs::{Fs, RealFs};
 use crate::archive::testing::{Build, chunk};
 use crate::archive::ustar::END;

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
+use super::contents::{Gap, MemberRef, Newer, Scan, ScanError};
 use super::find::{Found, Role, first_of, is_zero, read_manifest, role};
 use super::window::{WINDOW, Window};
-use super::{Gap, MemberRef, Newer, Scan, ScanError};
 use crate::archive::frame::{self, Compression, Located};
 use crate::archive::fs::File;
 use crate::archive::index::{self, FrameRef, MAX_TABLE};

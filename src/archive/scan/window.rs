@@ -1,6 +1,6 @@
 //! A sliding view of a file, so that a chunk of any length is read in bounded memory.
 
-use super::ScanError;
+use super::contents::ScanError;
 use crate::archive::fs::File;
 
 /// What is read ahead: a member of 4 MiB and the next one's beginning.
