@@ -14,7 +14,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{Context, SHA256};
 use thiserror::Error;
 
-use super::{DIGEST_LEN, FrozenChunk, hash_text, head};
+use super::chunk::FrozenChunk;
+use super::digest::{DIGEST_LEN, hash_text, head};
 use crate::archive::name::ChunkName;
 
 /// The longest token in characters: it travels in response headers and URLs, which servers and proxies limit to 8 KiB.
