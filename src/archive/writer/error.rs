@@ -156,3 +156,8 @@ impl SealError {
         if is_full(&source) { Self::Full { source } } else { Self::Poisoned { source } }
     }
 }
+
+/// The error of a writer that failed before.
+pub(super) fn given_up() -> io::Error {
+    io::Error::other("the chunk was given up after an earlier error")
+}

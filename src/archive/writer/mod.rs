@@ -185,7 +185,7 @@ impl ChunkWriter {
     /// be found by recovery, so a line that is appended again may end up in two chunks.
     pub fn commit(&mut self) -> Result<Durable, CommitError> {
         if self.given_up {
-            return Err(CommitError::Poisoned { source: seal::given_up() });
+            return Err(CommitError::Poisoned { source: error::given_up() });
         }
         if !self.layout.has_staged() {
             return Ok(Durable::after_sync());

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::{ChunkWriter, SealError};
+use super::ChunkWriter;
+use super::error::{SealError, given_up};
 use crate::archive::fs::is_full;
 use crate::archive::index::{self, FrameRef};
 use crate::archive::manifest::{Manifest, SealedBy};
@@ -155,9 +156,4 @@ impl ChunkWriter {
             _ => Ok(()),
         }
     }
-}
-
-/// The error of a writer that failed before.
-pub(super) fn given_up() -> io::Error {
-    io::Error::other("the chunk was given up after an earlier error")
 }
