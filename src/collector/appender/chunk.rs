@@ -6,15 +6,15 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 use super::Appender;
+use super::open::Open;
 use crate::api::State;
-use crate::archive::frame::Compression;
 use crate::archive::layout;
 use crate::archive::name::ChunkName;
 use crate::archive::writer::{CreateError, SealError};
 use crate::archive::{ChunkWriter, WriterOptions};
 use crate::collector::place::Place;
 use crate::collector::queue::NotStored;
-use crate::collector::roll::{self, Cause, ChunkLimits, Growing};
+use crate::collector::roll::{self, Cause, ChunkLimits};
 use crate::collector::share::Share;
 use crate::settings::LiveSettings;
 use crate::telemetry::chain;
@@ -25,20 +25,6 @@ const ROOM_LIMIT: Duration = Duration::from_millis(250);
 
 /// How soon changed limits, and storage that is well again, are noticed without traffic.
 const TEND_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The growing chunk.
-pub(super) struct Open {
-    pub(super) writer: ChunkWriter,
-    begun: Duration,
-    pub(super) touched: Duration,
-    compression: Compression,
-}
-
-impl Open {
-    fn growing(&self) -> Growing {
-        Growing { len: self.writer.sealed_len(), begun: self.begun }
-    }
-}
 
 impl Appender {
     /// Returns the growing chunk, begun if there is none.
@@ -148,14 +134,6 @@ impl Appender {
         }
         self.keeper.wake();
         self.volume.restore_reserve();
-    }
-}
-
-/// Lets go of a chunk whose file failed, so that one that holds nothing does not lie there until recovery comes.
-pub(super) fn abandon(Open { writer, .. }: Open) {
-    let name = writer.name().clone();
-    if let Err(error) = writer.abandon() {
-        debug!(chunk = %name, error = %chain(&error), "cannot remove a chunk that failed; recovery will");
     }
 }
 

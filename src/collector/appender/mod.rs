@@ -10,6 +10,7 @@
 //! - No error ends the thread: clients are told to come back, and the next group tries anew.
 
 mod chunk;
+mod open;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +20,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tracing::{error, warn};
 
-use self::chunk::{Open, abandon};
+use self::open::Open;
 use super::describe::{LastStored, Sources};
 use super::place::Place;
 use super::queue::{NotStored, QueueReceiver, Submission};
@@ -196,7 +197,7 @@ impl Appender {
             // A volume may be full in ways that spoil the file: then it is let go of, and the cause is the same.
             CommitError::Poisoned { source } => {
                 let not_stored = self.volume.not_stored(source, &message);
-                abandon(open);
+                open.abandon();
                 not_stored
             }
             CommitError::Lost => {

@@ -1,22 +1,22 @@
 //! The one path of a request, for both transports: inflate, transcode, queue, wait.
 
+mod request;
 mod workshop;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tracing::warn;
 
+pub use self::request::Request;
 use self::workshop::{Batch, Fault, transcode};
 use super::admission::{Budget, Permit};
 use super::inflate::{Compression, InflateError};
 use super::outcome::{Outcome, RetryReason};
 use super::queue::{NotStored, PushError, QueueSender, Submission};
-use crate::ids::Signal;
-use crate::otlp::{Encoding, Report, Segment};
+use crate::otlp::{Report, Segment};
 use crate::settings::{ReceiveSettings, ReceiveState};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ReceiveMetrics;
@@ -28,21 +28,6 @@ const INLINE_BYTES: usize = 512 << 10;
 
 /// A compressed body above this many bytes will hardly inflate to less than [`INLINE_BYTES`].
 const INLINE_COMPRESSED_BYTES: usize = 128 << 10;
-
-/// One request, read but neither inflated nor decoded.
-#[derive(Debug)]
-pub struct Request {
-    /// What it brings.
-    pub signal: Signal,
-    /// How the inflated body is encoded.
-    pub encoding: Encoding,
-    /// How the body is compressed.
-    pub compression: Compression,
-    /// The body.
-    pub body: Bytes,
-    /// Its bytes in flight.
-    pub permit: Permit,
-}
 
 /// Takes requests until their lines are stored.
 #[derive(Debug)]

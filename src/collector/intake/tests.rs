@@ -1,10 +1,14 @@
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::*;
 use crate::archive::Durable;
 use crate::archive::frame::MAX_RAW;
 use crate::collector::outcome::Refusal;
 use crate::collector::queue::{QueueReceiver, queue};
+use crate::ids::Signal;
+use crate::otlp::Encoding;
 use crate::units::ByteSize;
 
 fn intake(settings: ReceiveSettings) -> (Intake, QueueReceiver) {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 
-use super::Request;
+use super::request::Request;
 use crate::archive::frame::MAX_RAW;
 use crate::collector::admission::Permit;
 use crate::collector::inflate::{Compression, InflateError, Inflater};
