@@ -19,9 +19,6 @@ const NONROOT: i64 = 65532;
 /// How long a pod has to drain, seal its chunk and let downloads end.
 const TERMINATION_SECONDS: i64 = 60;
 
-/// How long it needs at least: its stages, each at its limit, take 28 seconds.
-pub(super) const LEAST_TERMINATION_SECONDS: i64 = 30;
-
 /// The label of a node by which pods keep apart.
 const HOSTNAME_LABEL: &str = "kubernetes.io/hostname";
 

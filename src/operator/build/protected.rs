@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::container::{self, DATA_DIR, DATA_VOLUME, IDENTITY, SETTINGS_DIR, SETTINGS_VOLUME};
-use super::pod::LEAST_TERMINATION_SECONDS;
 use crate::api::Fault;
 use crate::api::names::RESERVED_VARIABLES;
 
@@ -15,6 +14,9 @@ const LISTS: [&str; 4] = ["containers", "env", "volumeMounts", "volumes"];
 
 /// The container of the collector.
 const COLLECTOR: [&str; 3] = ["spec", "containers", container::NAME];
+
+/// How long a pod needs at least to end: the stages of a collector, each at its limit, take 28 seconds.
+const LEAST_TERMINATION_SECONDS: i64 = 30;
 
 /// How long a pod may take to end, on the pod and on a probe that found the collector dead.
 const GRACE: &str = "terminationGracePeriodSeconds";

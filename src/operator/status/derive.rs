@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::Visit;
 use super::scene::Scene;
 use super::verdict::Verdict;
+use super::visit::Visit;
 use super::{figures, keeper, ready, receivers, round, storage};
 use crate::api::names::{CAPTURE_LABEL, ChildNames, shortened};
 use crate::api::{ConditionType, EndpointsStatus, TraceCaptureStatus, ValidCapture};

@@ -2,7 +2,7 @@
 
 use super::round::{steady, to_minute, whole};
 use super::scene::{Keeper, Scene};
-use super::{LinkNews, Visit};
+use super::visit::{LinkNews, Visit};
 use crate::api::report::{ReportedReceived, ReportedStorage};
 use crate::api::{BundleStatus, LinkStatus, ReceivedStatus, StorageStatus, access};
 use crate::clock::Timestamp;

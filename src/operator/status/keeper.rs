@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::scene::{Keeper, Scene};
 use super::verdict::Verdict;
-use super::{LinkNews, Visit};
+use super::visit::{LinkNews, Visit};
 use crate::api::report::CollectorReport;
 use crate::api::{Reason, StorageStatus};
 use crate::units::ByteSize;

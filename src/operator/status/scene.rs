@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::Visit;
+use super::visit::Visit;
 use crate::api::State;
 use crate::api::report::{CollectorReport, StorageHealth};
 

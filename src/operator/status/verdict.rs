@@ -1,6 +1,7 @@
 //! What is said of one condition.
 
-use super::{ApplyFailure, message};
+use super::message;
+use super::visit::ApplyFailure;
 use crate::api::Reason;
 
 /// Status, reason and message of one condition.

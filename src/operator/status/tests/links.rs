@@ -1,7 +1,6 @@
 //! The signed link in the status.
 
 use super::*;
-use crate::api::LinkStatus;
 
 /// A link until half past eleven.
 fn link(id: &str) -> LinkStatus {

@@ -12,9 +12,10 @@ use super::*;
 use crate::api::report::{
     CollectorReport, ReportedReceived, ReportedRetention, ReportedSettings, ReportedStorage, StorageHealth,
 };
-use crate::api::{ConditionType, State, parse};
+use crate::api::{ConditionType, LinkStatus, Reason, State, TraceCaptureStatus, parse};
+use crate::clock::Timestamp;
 use crate::ids::CaptureId;
-use crate::operator::observed::{PodReport, StorageClassSeen};
+use crate::operator::observed::{Observed, PodReport, StorageClassSeen};
 
 const NOW: &str = "2026-11-21T10:30:45.5Z";
 
