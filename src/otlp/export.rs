@@ -10,31 +10,17 @@ mod form;
 
 use std::ops::Range;
 
-use thiserror::Error;
-
 use super::batch::{BadData, Encoding, HIGHEST_DEPTH};
 use super::schema::{self, Kind, Message, Nature, Role};
-use super::wire::{Reader, Stop, Wire};
+use super::wire::{Reader, Stop, Wire, put};
 use crate::clock::Timestamp;
 use crate::ids::Signal;
+pub use form::LineError;
+
 use form::to_protobuf;
 
 /// The longest tag and length that stand before a message.
 const PREFIX: usize = 12;
-
-/// Why a line cannot be exported; retrying never helps.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum LineError {
-    /// It is no JSON, or not that of spans.
-    #[error("expected OTLP JSON (`{{\"resourceSpans\":[…]}}`) or one ResourceSpans as protojson writes it")]
-    NotSpans(#[source] BadData),
-    /// It is JSON of something else.
-    #[error(
-        "expected a JSON object with `resourceSpans`, or one ResourceSpans with `scopeSpans` as protojson writes it; {0}"
-    )]
-    Other(&'static str),
-}
 
 /// The spans of one line, as protobuf.
 #[derive(Debug, Default)]
@@ -248,21 +234,6 @@ fn parts(bytes: &[u8], range: Range<usize>, message: &'static Message) -> Result
         }
     }
     Ok(parts)
-}
-
-/// Appends a message as field `number`.
-fn put(number: u32, message: &[u8], out: &mut Vec<u8>) {
-    varint(u64::from(number) << 3 | 2, out);
-    varint(message.len() as u64, out);
-    out.extend_from_slice(message);
-}
-
-fn varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(u8::try_from(value & 0x7f).unwrap_or(0) | 0x80);
-        value >>= 7;
-    }
-    out.push(u8::try_from(value).unwrap_or(0));
 }
 
 #[cfg(test)]

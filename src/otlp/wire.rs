@@ -1,4 +1,4 @@
-//! The protobuf wire format: bounds-checked reading of tags, numbers and ranges.
+//! The protobuf wire format: bounds-checked reading of tags, numbers and ranges, and writing a message into another.
 //!
 //! A [`Reader`] never copies and never leaves its range; all positions are offsets into the whole body,
 //! so an error can say where it is. It knows no message.
@@ -219,6 +219,21 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
+}
+
+/// Appends a message as field `number`.
+pub(crate) fn put(number: u32, message: &[u8], out: &mut Vec<u8>) {
+    varint(u64::from(number) << 3 | 2, out);
+    varint(message.len() as u64, out);
+    out.extend_from_slice(message);
+}
+
+fn varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(u8::try_from(value & 0x7f).unwrap_or(0) | 0x80);
+        value >>= 7;
+    }
+    out.push(u8::try_from(value).unwrap_or(0));
 }
 
 #[cfg(test)]

@@ -2,12 +2,27 @@
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use thiserror::Error;
 
-use super::{LineError, put};
 use crate::ids::Signal;
 use crate::otlp::batch::{BadData, Encoding, HIGHEST_DEPTH};
 use crate::otlp::json::{self, IdText};
 use crate::otlp::schema::{self, Role};
+use crate::otlp::wire::put;
+
+/// Why a line cannot be exported; retrying never helps.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LineError {
+    /// It is no JSON, or not that of spans.
+    #[error("expected OTLP JSON (`{{\"resourceSpans\":[…]}}`) or one ResourceSpans as protojson writes it")]
+    NotSpans(#[source] BadData),
+    /// It is JSON of something else.
+    #[error(
+        "expected a JSON object with `resourceSpans`, or one ResourceSpans with `scopeSpans` as protojson writes it; {0}"
+    )]
+    Other(&'static str),
+}
 
 /// Reads a line of either form as an export request.
 pub(super) fn to_protobuf(line: &[u8], protobuf: &mut Vec<u8>) -> Result<(), LineError> {

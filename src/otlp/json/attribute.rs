@@ -4,7 +4,7 @@
 //! Where it turns out that one is written otherwise, it is read again from its beginning; but never once a value was
 //! entered that may hold others, or each level of those would be read twice as often as the one around it.
 
-use super::{Reader, value};
+use super::{LEN, Reader};
 use crate::otlp::schema::PLAIN_ATTRIBUTE;
 use crate::otlp::wire::Stop;
 
@@ -77,7 +77,7 @@ impl Reader<'_, '_> {
     fn string_attribute(&mut self, number: u32, key: &[u8], text: &[u8]) {
         let plain = &PLAIN_ATTRIBUTE;
         let value_len = delimited_len(text.len());
-        self.tag(number, value::LEN);
+        self.tag(number, LEN);
         self.length(delimited_len(key.len()) + delimited_len(value_len));
         self.out.push(plain.key_tag);
         self.length(key.len());

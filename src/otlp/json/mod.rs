@@ -29,6 +29,8 @@ const MAX_MOVES: usize = 16;
 /// So many bytes are moved however short the text is.
 const FREE_MOVED_BYTES: usize = 1 << 20;
 
+/// The wire type of what has a length.
+const LEN: u8 = 2;
 /// The size of a long message's length.
 const LENGTH_BYTES: usize = 5;
 
@@ -229,7 +231,7 @@ impl Reader<'_, '_> {
         if let Kind::Message(inner) = field.kind
             && inner.nature == Nature::Value
         {
-            self.tag(number, value::LEN);
+            self.tag(number, LEN);
             self.out.push(0);
         }
     }
@@ -248,7 +250,7 @@ impl Reader<'_, '_> {
     /// Writes what stands before a message; returns where its length is to be.
     #[inline]
     fn begin_message(&mut self, number: u32, is_long: bool) -> usize {
-        self.tag(number, value::LEN);
+        self.tag(number, LEN);
         let start = self.out.len();
         self.out.extend_from_slice(if is_long { &[0; LENGTH_BYTES] } else { &[0] });
         start

@@ -6,13 +6,12 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::{IdText, Reader, number};
+use super::{IdText, LEN, Reader, number};
 use crate::otlp::schema::{Field, Kind};
 use crate::otlp::swar;
 use crate::otlp::wire::Stop;
 
-/// The wire type of what has a length; the others are known by their kind.
-pub(super) const LEN: u8 = 2;
+/// The wire types of numbers, by kind.
 const VARINT: u8 = 0;
 const FIXED64: u8 = 1;
 const FIXED32: u8 = 5;

@@ -1,6 +1,7 @@
 //! Messages that all signals share: `common.proto` and `resource.proto`.
 
-use super::{Field, Key, Kind, Message, Nature, PlainAttribute, Role};
+use super::key::Key;
+use super::message::{Field, Kind, Message, Nature, PlainAttribute, Role};
 
 /// `Resource`.
 pub(super) static RESOURCE: Message = Message::new(

@@ -1,7 +1,7 @@
 //! Messages of traces: `trace.proto`.
 
 use super::common::{KEY_VALUE, RESOURCE, SCOPE};
-use super::{Field, Kind, Message, Nature, Role, SignalSchema};
+use super::message::{Field, Kind, Message, Nature, Role, SignalSchema};
 
 /// The tables of traces.
 pub(super) static SCHEMA: SignalSchema =
