@@ -7,7 +7,6 @@
 mod part;
 mod transfer;
 
-use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -79,9 +78,6 @@ enum DownloadError {
     /// stdout cannot be continued, verified, or taken back.
     #[error("cannot download to stdout: a download is verified before anybody sees it")]
     Stdout,
-    /// The file could not be given its name.
-    #[error("cannot rename `{}`", .0.display())]
-    Rename(PathBuf, #[source] std::io::Error),
 }
 
 /// Downloads a capture, verifies it and gives it its name.
@@ -193,11 +189,4 @@ fn again(args: &DownloadArgs, program: &str, namespace: &str) -> String {
         }
     }
     line + &args.door.typed()
-}
-
-/// Returns a path with an ending added to its name.
-fn with_ending(path: &std::path::Path, ending: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(ending);
-    PathBuf::from(name)
 }

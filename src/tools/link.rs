@@ -6,15 +6,15 @@
 mod exchange;
 mod list;
 mod revoke;
+mod told;
 
 use clap::{Args, Subcommand};
 use http::Method;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::args::{ScopeArgs, TextOrJson};
-use super::cluster::args::{CAPTURE_ARG, ClusterArgs, NameArgs};
+use super::cluster::args::{CAPTURE_ARG, ClusterArgs};
 use super::cluster::connect::Cluster;
 use super::cluster::door::{Door, DoorArgs};
 use super::cluster::text::parse_seconds;
@@ -22,9 +22,9 @@ use super::exit::{ExitCode, Failure};
 use super::output::{say, write_json, write_stdout};
 use super::process;
 use crate::api::access::{OPENED_PATH, capture_path};
-use crate::api::link::{LinkScope, PREFIX_LEN};
-use crate::clock::Timestamp;
-use exchange::exchange;
+use crate::api::link::PREFIX_LEN;
+use exchange::{exchange, read, unreadable};
+use told::{Told, selection};
 
 /// The flags of `link`.
 #[derive(Debug, Clone, Args)]
@@ -55,54 +55,9 @@ pub struct LinkArgs {
 #[derive(Debug, Clone, Subcommand)]
 enum LinkAction {
     /// List the links of a capture.
-    List(ListArgs),
+    List(list::ListArgs),
     /// End a link, whatever capture it opens.
-    Revoke(RevokeArgs),
-}
-
-/// The flags of `link list`.
-#[derive(Debug, Clone, Args)]
-struct ListArgs {
-    /// Form of the result.
-    #[arg(short, long, value_enum, default_value_t = TextOrJson::Text, value_name = "FORMAT")]
-    output: TextOrJson,
-    /// Which way to the gateway.
-    #[command(flatten)]
-    door: DoorArgs,
-    /// Which capture.
-    #[command(flatten)]
-    capture: NameArgs,
-}
-
-/// The flags of `link revoke`.
-#[derive(Debug, Clone, Args)]
-struct RevokeArgs {
-    /// The id of the link, or eight digits of its beginning at least.
-    #[arg(value_name = "ID", value_parser = parse_id)]
-    id: String,
-    /// Which way to the gateway.
-    #[command(flatten)]
-    door: DoorArgs,
-    /// Which cluster; of the namespace, any capture's address leads to the gateway.
-    #[command(flatten)]
-    cluster: ClusterArgs,
-}
-
-/// A link as the gateway tells of it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Told {
-    id: String,
-    capture: String,
-    created_by: String,
-    created: Timestamp,
-    expires: Timestamp,
-    #[serde(default)]
-    scope: LinkScope,
-    #[serde(default)]
-    revoked: bool,
-    #[serde(default)]
-    in_status: bool,
+    Revoke(revoke::RevokeArgs),
 }
 
 /// Why there is no link.
@@ -110,8 +65,6 @@ struct Told {
 enum LinkError {
     #[error("no capture is named")]
     NoName,
-    #[error("cannot read the answer of the gateway")]
-    Answer(#[source] Option<serde_json::Error>),
 }
 
 /// Makes, lists or revokes links.
@@ -175,34 +128,14 @@ fn about(Told { id, capture, expires, scope, .. }: &Told) -> String {
     format!("the link {id} opens {what} to everybody who has it, until {expires}")
 }
 
-/// Writes what a link selects by; empty where it opens everything.
-fn selection(scope: &LinkScope) -> String {
-    let fields = scope.fields().into_iter().map(|(name, value)| format!("{name}={value}"));
-    fields.collect::<Vec<_>>().join(" ")
-}
-
-fn read<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T, Failure> {
-    serde_json::from_value(answer).map_err(|error| unreadable(Some(error)))
-}
-
-fn unreadable(source: Option<serde_json::Error>) -> Failure {
-    Failure::new(ExitCode::Failed, LinkError::Answer(source))
-        .with_hint("look whether a gateway of this version answers there")
-}
-
 fn parse_ttl(text: &str) -> Result<u64, &'static str> {
     let seconds = parse_seconds(text)?;
     u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).ok_or("a link lives for a second at least")
 }
 
-/// Reads the id of a link, or the beginning of one.
-fn parse_id(text: &str) -> Result<String, &'static str> {
-    let is_id = (8..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_id.then(|| text.to_ascii_lowercase()).ok_or("an id has 8 to 32 hexadecimal digits; `link list NAME` shows it")
-}
-
 #[cfg(test)]
 mod tests {
+    use super::revoke::parse_id;
     use super::*;
 
     #[test]

@@ -1,12 +1,12 @@
 //! What is received so far: `FILE.part`, and beside it which snapshot its bytes are of.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{DownloadError, with_ending};
 use crate::archive::fs::{File, Fs as _, RealFs, named, read_exact_at};
 use crate::tools::exit::{ExitCode, Failure};
 
@@ -53,6 +53,8 @@ enum PartError {
     Other { path: PathBuf, found: String, wanted: String },
     #[error("`{}` was not begun by this command: nothing says what it is of", .0.display())]
     Unknown(PathBuf),
+    #[error("cannot rename `{}`", .0.display())]
+    Rename(PathBuf, #[source] io::Error),
 }
 
 impl Part {
@@ -161,7 +163,7 @@ impl Part {
     /// A [`Failure`] where the disk refuses.
     pub(super) fn finish(self, target: &Path) -> Result<(), Failure> {
         let renamed = RealFs.rename(&self.path, target);
-        renamed.map_err(|error| Failure::new(ExitCode::Failed, DownloadError::Rename(self.path.clone(), error)))?;
+        renamed.map_err(|error| Failure::new(ExitCode::Failed, PartError::Rename(self.path.clone(), error)))?;
         // A state without a part says nothing to anybody.
         let _ = RealFs.remove(&self.state_path);
         Ok(())
@@ -195,4 +197,11 @@ fn read_state(path: &Path) -> Option<Snapshot> {
 fn failed(path: &Path, source: io::Error) -> Failure {
     let failure = Failure::new(ExitCode::Failed, PartError::Write { path: path.to_owned(), source });
     failure.with_hint("make room or choose another place with -o; what is there is kept")
+}
+
+/// Returns a path with an ending added to its name.
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    PathBuf::from(name)
 }

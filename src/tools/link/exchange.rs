@@ -10,7 +10,6 @@ use serde_json::Value;
 use thiserror::Error;
 use tokio::time::timeout;
 
-use super::unreadable;
 use crate::tools::cluster::door::Door;
 use crate::tools::cluster::refusal::{Advice, Refusal};
 use crate::tools::exit::{ExitCode, Failure};
@@ -34,6 +33,8 @@ enum ExchangeError {
     Refused { what: String, why: String },
     #[error("cannot {0}")]
     Unanswered(String, #[source] Box<kube::Error>),
+    #[error("cannot read the answer of the gateway")]
+    Unreadable(#[source] Option<serde_json::Error>),
     #[error("cannot {what}: the gateway did not answer within {} seconds", LIMIT.as_secs())]
     Time { what: String },
 }
@@ -84,4 +85,18 @@ async fn ask(
     }
     let read = Limited::new(response.into_body(), MAX_LEN).collect().await.map_err(|_| unreadable(None))?;
     serde_json::from_slice(&read.to_bytes()).map_err(|error| unreadable(Some(error)))
+}
+
+/// Reads an answer as what it should be.
+///
+/// # Errors
+/// As [`unreadable`].
+pub(super) fn read<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T, Failure> {
+    serde_json::from_value(answer).map_err(|error| unreadable(Some(error)))
+}
+
+/// Makes the failure of an answer that is none of this version.
+pub(super) fn unreadable(source: Option<serde_json::Error>) -> Failure {
+    Failure::new(ExitCode::Failed, ExchangeError::Unreadable(source))
+        .with_hint("look whether a gateway of this version answers there")
 }

@@ -1,20 +1,35 @@
 //! `tracecapture link list`: the links of a capture, ended ones as long as they are recorded.
 
+use clap::Args;
 use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::exchange::exchange;
-use super::{ListArgs, Told, read, selection};
+use super::exchange::{exchange, read};
+use super::told::{Told, selection};
 use crate::api::access::capture_path;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::tools::args::TextOrJson;
 use crate::tools::cluster::args::NameArgs;
 use crate::tools::cluster::connect::Cluster;
-use crate::tools::cluster::door::Door;
+use crate::tools::cluster::door::{Door, DoorArgs};
 use crate::tools::cluster::text::{ago, duration, table};
 use crate::tools::exit::{ExitCode, Failure};
 use crate::tools::output::{say, write_json, write_stdout};
+
+/// The flags of `link list`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ListArgs {
+    /// Form of the result.
+    #[arg(short, long, value_enum, default_value_t = TextOrJson::Text, value_name = "FORMAT")]
+    output: TextOrJson,
+    /// Which way to the gateway.
+    #[command(flatten)]
+    door: DoorArgs,
+    /// Which capture.
+    #[command(flatten)]
+    capture: NameArgs,
+}
 
 /// What the gateway answers.
 #[derive(Deserialize)]
