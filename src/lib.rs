@@ -1,7 +1,7 @@
 //! TraceCapture: durable capture of OTLP traces in chunked tar files.
 //!
 //! The map of the crate, from top to bottom; an import only ever points down
-//! (`ARCHITECTURE.md` says why, `tests/architecture.rs` keeps it so).
+//! (`ARCHITECTURE.md` says why, `tests/architecture` keeps it so).
 
 pub mod cli;
 pub mod tools;
