@@ -9,8 +9,8 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::Plan;
 use super::network::{otlp_ports, own_ports};
+use super::plan::Plan;
 use crate::api::Quantity as Given;
 use crate::clock::Timestamp;
 use crate::settings::CollectorSettings;

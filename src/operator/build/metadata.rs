@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use kube::Resource as _;
 
-use super::Plan;
+use super::plan::Plan;
 use crate::api::TraceCapture;
 use crate::api::names::{CAPTURE_LABEL, MANAGED_BY};
 use crate::ids::CaptureId;

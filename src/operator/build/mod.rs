@@ -13,10 +13,12 @@
 
 mod claim;
 mod container;
+mod error;
 mod merge;
 mod metadata;
 mod network;
 mod overlay;
+mod plan;
 mod pod;
 mod protected;
 mod resources;
@@ -26,72 +28,15 @@ mod settings;
 mod typed;
 
 use k8s_openapi::api::core::v1::ServiceAccount;
-use thiserror::Error;
 
+pub use error::BuildError;
 pub use metadata::selector;
+pub use plan::Context;
 pub use resources::{Applied, Built, Object, Resources};
 
-use crate::api::grant::GrantPublicKey;
+use crate::api::ValidCapture;
 use crate::api::names::ChildNames;
-use crate::api::{Fault, Reason, ValidCapture};
-use crate::units::ByteSize;
-
-/// What the objects of every capture have in common, and what was seen of this one.
-#[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
-    /// The image of collector pods that name none.
-    pub image: &'a str,
-    /// When that image is pulled; `None` leaves it to Kubernetes.
-    pub image_pull_policy: Option<&'a str>,
-    /// Secrets of the capture's namespace that pods may be pulled with.
-    pub image_pull_secrets: &'a [String],
-    /// The keys whose grants a collector accepts; with none it serves nobody but probes.
-    pub grant_keys: &'a [GrantPublicKey],
-    /// The namespace whose operator and gateway may reach the collectors' HTTP API.
-    pub installation_namespace: &'a str,
-    /// What the claim asks for already: a claim can grow but never shrink. `None` where it does not exist.
-    pub claim_size: Option<ByteSize>,
-}
-
-/// Why there are no objects. A retry helps only after the capture was changed.
-#[derive(Debug, Error)]
-pub enum BuildError {
-    /// The overlay would break the pod or weaken its security.
-    #[error("cannot merge `spec.collector.podOverlay`: {}", listed(.0))]
-    OverlayRefused(Vec<Fault>),
-    /// Parts of the spec that only Kubernetes knows the form of are not in that form.
-    #[error("cannot build the pods: {}", listed(.0))]
-    Invalid(Vec<Fault>),
-    /// The settings cannot be written as YAML.
-    #[error("cannot write the settings of the collector")]
-    Settings(#[source] serde_saphyr::ser::Error),
-}
-
-impl BuildError {
-    /// Returns the reason for conditions, events and metrics.
-    pub fn reason(&self) -> Reason {
-        match self {
-            Self::OverlayRefused(_) => Reason::OverlayRefused,
-            Self::Invalid(_) | Self::Settings(_) => Reason::Invalid,
-        }
-    }
-
-    /// Returns every fault by its path in the capture; empty where none can be named.
-    pub fn faults(&self) -> &[Fault] {
-        match self {
-            Self::OverlayRefused(faults) | Self::Invalid(faults) => faults,
-            Self::Settings(_) => &[],
-        }
-    }
-}
-
-/// One capture on its way to objects.
-#[derive(Debug, Clone, Copy)]
-struct Plan<'a> {
-    capture: &'a ValidCapture,
-    names: ChildNames<'a>,
-    context: &'a Context<'a>,
-}
+use plan::Plan;
 
 /// Builds the objects of a capture.
 ///
@@ -123,8 +68,4 @@ fn service_account(plan: &Plan<'_>) -> ServiceAccount {
         automount_service_account_token: Some(false),
         ..ServiceAccount::default()
     }
-}
-
-fn listed(faults: &[Fault]) -> String {
-    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -7,8 +7,8 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::Plan;
 use super::metadata::{APP, COMPONENT_LABEL, NAME_LABEL, selector_labels, texts};
+use super::plan::Plan;
 use crate::api::names::{ADMIN_PORT, WEB_PORT};
 
 /// The parts of the installation that may use the HTTP API of a collector: the operator for

@@ -9,8 +9,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use super::container::{self, DATA_VOLUME, SETTINGS_VOLUME};
+use super::error::BuildError;
 use super::metadata::{labels, texts};
-use super::{BuildError, Plan, overlay, typed};
+use super::plan::Plan;
+use super::{overlay, typed};
 use crate::api::Fault;
 
 /// The user and the groups that collectors run under: `nonroot` of the image.

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::Plan;
+use super::plan::Plan;
 
 /// How long a replaced pod must stay ready before the next one is replaced: longer than a
 /// collector that cannot live takes to fall over.

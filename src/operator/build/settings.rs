@@ -6,8 +6,9 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value, json};
 
+use super::error::BuildError;
 use super::metadata::texts;
-use super::{BuildError, Plan};
+use super::plan::Plan;
 use crate::api::API_VERSION;
 use crate::api::names::{GRANT_KEYS_FILE, INSTALLATION_ANNOTATION, SETTINGS_FILE};
 
