@@ -1,12 +1,20 @@
-//! Keeps `ARCHITECTURE.md` true: imports point down its table of floors, without circles, and no floor knows more than it may.
+//! Keeps `ARCHITECTURE.md` true: imports point down its table of floors, neither modules nor files import
+//! one another in a circle, and no floor knows more than it may.
 //!
 //! Reads the sources as text, with comments, literals and test modules blanked out; a rule that could not
 //! fail would be worse than none, so each one is also tried on a made-up source that breaks it.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod files;
+mod paths;
+mod source;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+
+use files::ties;
+use paths::paths;
+use source::{Source, root, sources};
 
 /// Imports between modules of one floor that are wanted; the reverse of each is not.
 const BESIDE: &[(&str, &str)] = &[("archive", "otlp"), ("admin", "http1"), ("cli", "tools")];
@@ -59,6 +67,11 @@ fn imports_make_no_circle() {
 }
 
 #[test]
+fn files_make_no_circle_within_their_module_either() {
+    assert_eq!(circle(&ties(&sources("src"))), None);
+}
+
+#[test]
 fn no_floor_knows_more_than_it_may() {
     let faults: Vec<_> = sources("src").iter().flat_map(knowledge_faults).collect();
     assert!(faults.is_empty(), "{faults:#?}");
@@ -72,6 +85,36 @@ fn no_file_says_what_the_house_forbids() {
         .flat_map(|source| forbidden_faults(&source))
         .collect();
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn a_circle_of_files_is_found_through_what_others_hand_on() {
+    let found = |files: &[(&str, &str)]| {
+        let sources: Vec<_> = files.iter().map(|(path, text)| Source::new(path, text)).collect();
+        circle(&ties(&sources)).map(|circle| circle.join(" "))
+    };
+    let straight =
+        [("m/a.rs", "use super::b::{B, c};"), ("m/b.rs", "fn f() { crate::m::a::A::new() }"), ("m/mod.rs", "")];
+    assert_eq!(found(&straight).unwrap(), "m/a.rs m/b.rs m/a.rs");
+    let face = ("m/mod.rs", "mod a;\nmod b;\npub use a::{A, x as y};\npub(crate) use b::B;");
+    let through = [face, ("m/a.rs", "use crate::m::B;"), ("m/b.rs", "use super::{y};")];
+    assert_eq!(found(&through).unwrap(), "m/a.rs m/b.rs m/a.rs");
+    let alias =
+        [face, ("m/a.rs", "use crate::m as other;\nfn f() { other::b::run(); }"), ("m/b.rs", "use super::{a};")];
+    assert_eq!(found(&alias).unwrap(), "m/a.rs m/b.rs m/a.rs");
+    let module = [face, ("m/a.rs", "use super::b;"), ("m/b.rs", "use super::a;")];
+    assert_eq!(found(&module).unwrap(), "m/a.rs m/b.rs m/a.rs");
+
+    // A face that hands on is no tie; one that needs what its child makes is, and so is one that calls the child.
+    let child = ("m/a.rs", "use super::Face;");
+    assert_eq!(found(&[("m/mod.rs", "mod a;\npub use a::A;\npub struct Face;"), child]), None);
+    assert!(found(&[("m/mod.rs", "mod a;\npub use a::A;\npub struct Face(A);"), child]).is_some());
+    assert!(found(&[("m/mod.rs", "mod a;\npub struct Face;\nfn f() { a::run(); }"), child]).is_some());
+    assert_eq!(found(&[("m/mod.rs", "mod a;\n#[cfg(test)]\nmod tests { use super::a::A; }"), child]), None);
+    let tests = [("m/mod.rs", "#[cfg(test)]\n#[expect(x)]\npub(crate) mod a;\npub struct Face(a::A);"), child];
+    assert_eq!(found(&tests), None);
+    assert_eq!(found(&[("m.rs", "use std::a::A;\nuse other::b;"), ("a.rs", "use crate::m::{self, X};")]), None);
+    assert_eq!(found(&[("m/mod.rs", "fn f() { a::run(); }"), ("m/a.rs", "pub(in crate::m) fn run() {}")]), None);
 }
 
 #[test]
@@ -105,46 +148,12 @@ fn each_rule_fails_on_a_source_that_breaks_it() {
     assert_eq!(forbidden_faults(&Source::new("x.rs", "#[ignore = \"slow\"] fn f() {}")).len(), 1);
 }
 
-/// One file: its path below the folder, its top-level module, and its text without comments and literals.
-struct Source {
-    path: String,
-    module: String,
-    text: String,
-}
-
-impl Source {
-    fn new(path: &str, text: &str) -> Self {
-        let module = path.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
-        Self { path: path.to_owned(), module, text: blank(text) }
-    }
-
-    /// The text without its test modules.
-    fn shipped(&self) -> &str {
-        // Attributes may stand between the condition and the module.
-        let is_module = |at: usize| {
-            let rest = self.text[at..].lines().skip(1).find(|line| !line.starts_with("#["));
-            rest.is_some_and(|line| line.starts_with("mod ") && line.contains('{'))
-        };
-        let tests = self.text.match_indices("#[cfg(test)]\n").map(|(at, _)| at).find(|&at| is_module(at));
-        &self.text[..tests.unwrap_or(self.text.len())]
-    }
-
-    /// The top-level modules that the file names, by `crate::` or by enough `super::`.
-    fn imports(&self) -> BTreeSet<String> {
-        let inner = self.path.trim_end_matches(".rs").trim_end_matches("/mod");
-        let to_root = "super::".repeat(inner.split('/').count());
-        let mut named = BTreeSet::new();
-        for prefix in ["crate::", &to_root, "tracecapture::"] {
-            for path in paths_after(self.shipped(), prefix) {
-                named.insert(path.split("::").next().unwrap().to_owned());
-            }
-        }
-        named.remove(&self.module);
-        named.remove("super");
-        // Names with a capital are items that the crate's root re-exports, such as macros' helpers.
-        named.retain(|name| name.starts_with(|c: char| c.is_ascii_lowercase()));
-        named
-    }
+/// Tells whether a path begins with `wanted`, written out or within a group such as `std::{fs, io}`.
+fn names(text: &str, wanted: &str) -> bool {
+    let wanted: Vec<_> = wanted.split("::").collect();
+    paths(text)
+        .iter()
+        .any(|path| path.len() >= wanted.len() && path.iter().zip(&wanted).all(|(name, wanted)| name == wanted))
 }
 
 /// Reads the table of floors: module to floor.
@@ -197,137 +206,25 @@ fn forbidden_faults(source: &Source) -> Vec<String> {
     found.map(|(text, why)| format!("{}: `{text}`: {why}", source.path)).collect()
 }
 
-/// Tells whether a path begins with `wanted`, written out or within a group such as `std::{fs, io}`.
-fn names(text: &str, wanted: &str) -> bool {
-    match wanted.split_once("::") {
-        Some((root, item)) => {
-            paths_after(text, &format!("{root}::")).iter().any(|path| path.split("::").next() == Some(item))
-        }
-        None => !paths_after(text, &format!("{wanted}::")).is_empty(),
-    }
-}
-
-/// Returns what follows each `prefix` that begins a path: one entry, or one for each member of a group.
-fn paths_after(text: &str, prefix: &str) -> Vec<String> {
-    let in_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
-    let mut paths = Vec::new();
-    for (at, _) in text.match_indices(prefix) {
-        if text[..at].ends_with(in_path) {
-            continue;
-        }
-        let rest = &text[at + prefix.len()..];
-        match rest.strip_prefix('{') {
-            Some(group) => paths.extend(members(group)),
-            None => paths.push(rest.chars().take_while(|&c| in_path(c)).collect()),
-        }
-    }
-    paths
-}
-
-/// Splits the inside of `{a::b, c::{d, e}}`, from behind its opening brace, into `a::b` and `c::`.
-fn members(group: &str) -> Vec<String> {
-    let (mut depth, mut members) = (0_u32, vec![String::new()]);
-    for c in group.chars() {
-        match c {
-            '}' if depth == 0 => break,
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            ',' if depth == 0 => members.push(String::new()),
-            c if depth == 0 && !c.is_whitespace() => members.last_mut().unwrap().push(c),
-            _ => {}
-        }
-    }
-    members.retain(|member| !member.is_empty());
-    members
-}
-
-/// Returns a circle of imports, its first module repeated at the end.
+/// Returns a circle of imports, the first of them repeated at the end.
 fn circle(imports: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
-    fn walk(at: &str, way: &mut Vec<String>, imports: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
-        if let Some(start) = way.iter().position(|module| module == at) {
-            return Some(way[start..].iter().cloned().chain([at.to_owned()]).collect());
+    fn walk<'i>(
+        at: &'i str,
+        (way, done): (&mut Vec<&'i str>, &mut BTreeSet<&'i str>),
+        imports: &'i BTreeMap<String, BTreeSet<String>>,
+    ) -> Option<Vec<String>> {
+        if let Some(start) = way.iter().position(|passed| *passed == at) {
+            return Some(way[start..].iter().copied().chain([at]).map(str::to_owned).collect());
         }
-        way.push(at.to_owned());
-        let found = imports.get(at).into_iter().flatten().find_map(|to| walk(to, way, imports));
+        if done.contains(at) {
+            return None;
+        }
+        way.push(at);
+        let found = imports.get(at).into_iter().flatten().find_map(|to| walk(to, (way, done), imports));
         way.pop();
+        done.insert(at);
         found
     }
-    imports.keys().find_map(|module| walk(module, &mut Vec::new(), imports))
-}
-
-/// Replaces comments and the inside of literals by blanks, line ends kept.
-fn blank(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let dead = dead_len(rest, out.ends_with(|c: char| c.is_alphanumeric() || c == '_'));
-        let taken = dead.max(first.len_utf8());
-        let piece = &rest[..taken];
-        match dead {
-            0 => out.push_str(piece),
-            _ => out.extend(piece.chars().map(|c| if c == '\n' { '\n' } else { ' ' })),
-        }
-        rest = &rest[taken..];
-    }
-    out
-}
-
-/// Returns the length of the comment or literal that begins `rest`, 0 where none does.
-fn dead_len(rest: &str, within_word: bool) -> usize {
-    let until = |end: &str, from: usize| rest[from..].find(end).map_or(rest.len(), |at| from + at + end.len());
-    if rest.starts_with("//") {
-        return rest.find('\n').unwrap_or(rest.len());
-    }
-    if rest.starts_with("/*") {
-        return until("*/", 2);
-    }
-    if let Some(raw) = rest.strip_prefix('r').filter(|_| !within_word) {
-        let hashes = raw.len() - raw.trim_start_matches('#').len();
-        if raw[hashes..].starts_with('"') {
-            return until(&format!("\"{}", "#".repeat(hashes)), 1 + hashes + 1);
-        }
-    }
-    match rest.as_bytes() {
-        [b'"', ..] => quoted_len(rest, '"'),
-        // A lifetime has no closing quote behind its first character; a character literal has.
-        [b'\'', b'\\', ..] => quoted_len(rest, '\''),
-        [b'\'', ..] if rest.chars().nth(2) == Some('\'') => rest.char_indices().nth(3).map_or(rest.len(), |(at, _)| at),
-        _ => 0,
-    }
-}
-
-/// Returns the length of a literal up to its closing quote, escapes passed over.
-fn quoted_len(rest: &str, quote: char) -> usize {
-    let mut escaped = false;
-    for (at, c) in rest.char_indices().skip(1) {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            c if c == quote => return at + 1,
-            _ => {}
-        }
-    }
-    rest.len()
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Reads every Rust file below a folder of the tree; a folder that is not there has none.
-fn sources(folder: &str) -> Vec<Source> {
-    let base = root().join(folder);
-    let (mut found, mut folders) = (Vec::new(), vec![base.clone()]);
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
-        for path in entries.map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path.strip_prefix(&base).unwrap().to_str().unwrap();
-                found.push(Source::new(name, &fs::read_to_string(&path).unwrap()));
-            }
-        }
-    }
-    found
+    let mut done = BTreeSet::new();
+    imports.keys().find_map(|start| walk(start, (&mut Vec::new(), &mut done), imports))
 }
