@@ -105,7 +105,7 @@ start() {
     ) &
     # Nobody waits for it, and nothing is printed when it ends.
     disown
-    within 10 test -s "$dir/pids/$name" || fail "$name did not start"
+    within 60 test -s "$dir/pids/$name" || fail "$name did not start"
 }
 
 # Tells whether the process that `start` began is still there.
@@ -116,14 +116,16 @@ is_up() {
 
 # stop DIR NAME [SIGNAL...]: ends what `start` began and nothing else; asks first, insists after 10 s.
 stop() {
-    local pid began signal signals=(TERM KILL)
+    local pid began signal seconds signals=(TERM KILL)
     [[ $# == 2 ]] || signals=("${@:3}")
     read -r pid began 2>/dev/null <"$1/pids/$2" || return 0
     for signal in "${signals[@]}"; do
         is_running "$pid" "$began" || return 0
         kill -s "$signal" "$pid" 2>/dev/null || true
+        # What is killed ends as soon as the kernel has taken it down, with all that is in its namespaces.
+        [[ $signal == KILL ]] && seconds=120 || seconds=10
         # The 0 matters: in a trap, `return` alone gives the status from before the trap.
-        if within 10 is_gone "$pid" "$began"; then
+        if within "$seconds" is_gone "$pid" "$began"; then
             return 0
         fi
     done

@@ -2,8 +2,8 @@
 # `common.bash`, never run. A tier sets `components`, in the order in which they are ended, and `advertised`.
 # shellcheck shell=bash disable=SC2154
 
-# Seconds until the API server answers; it takes about 10 on two busy cores.
-readiness_deadline=120
+# Seconds until something is ready that starts; the API server takes about 10 on two busy cores.
+readiness_deadline=600
 # 198.18.0.0/15 is reserved for tests of networks (RFC 2544): no real host has an address in it.
 service_range=198.18.0.0/16
 kubernetes_service=198.18.0.1

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::command::{kubectl, run, until};
+use crate::command::{attempt, kubectl, run, until};
 use crate::held::{assert_verified, span_ids};
+use crate::rights::{account, until_can};
 use crate::site::{CAPTURE, Site};
 
 /// A service account that may download what the namespace captured, and nothing else.
@@ -26,6 +27,7 @@ fn support_token_by(site: &Site, role: &str) -> String {
          subjects: [{{kind: ServiceAccount, name: {SUPPORT}, namespace: {}}}]}}",
         site.namespace
     ));
+    until_can(&account(&site.namespace, SUPPORT), "get", "tracecaptures/bundle", &site.namespace);
     kubectl(&["create", "token", SUPPORT, "-n", &site.namespace]).trim().to_owned()
 }
 
@@ -46,10 +48,11 @@ pub(crate) fn download(site: &Site) -> Bundle {
 pub(crate) fn download_by(site: &Site, role: &str) -> Bundle {
     site.until_reason("DownloadReady", "Available");
     let (token, url) = (support_token_by(site, role), url(site));
-    Bundle::of(|file| {
-        let header = format!("Authorization: Bearer {token}");
-        run("curl", &["-sSf", "--max-time", "120", "-H", &header, "-o", file.to_str().unwrap(), &url]);
-    })
+    let header = format!("Authorization: Bearer {token}");
+    // A pod that was replaced a moment ago is found by its name a moment later, and the condition may be of the one
+    // before; the gateway says `503` meanwhile. The download itself is then not tried twice.
+    until(&format!("{url} is answered"), || attempt("curl", &["-sSfI", "-H", &header, &url]).ok());
+    Bundle::of(|file| drop(run("curl", &["-sSf", "-H", &header, "-o", file.to_str().unwrap(), &url])))
 }
 
 /// A bundle on this machine.

@@ -7,12 +7,15 @@ use tonic::Code;
 
 use crate::bundle::download;
 use crate::command::{run, until, within};
-use crate::load::{Load, STEADY, all, send_one};
+use crate::load::{Load, NotTaken, STEADY, all, send_one};
 use crate::pods::lives;
 use crate::site::{CAPTURE, Site, beside_others};
 
-/// Until a change is in effect.
+/// Until a change is in effect, as is promised.
 const EFFECT: Duration = Duration::from_mins(1);
+
+/// Until what was captured is deleted, as README promises.
+const CLEARED: Duration = Duration::from_mins(2);
 
 #[test]
 fn an_edit_takes_effect_without_a_restart() {
@@ -30,7 +33,8 @@ fn an_edit_takes_effect_without_a_restart() {
             .output()
             .unwrap();
         assert!(edit.status.success(), "{edit:?}");
-        let seconds = seconds_until("a large request is refused", || send_one(&endpoint, 40_000).is_err());
+        let too_large = Err(NotTaken::Refused(Code::ResourceExhausted));
+        let seconds = seconds_until(EFFECT, "a large request is refused", || send_one(&endpoint, 40_000) == too_large);
         println!("edited: in effect after {seconds} s");
         site.until_reason("ReceiversReady", "AllReady");
         assert_eq!(lives(site), before, "no pod was restarted");
@@ -47,7 +51,8 @@ fn a_capture_is_stopped_cleared_and_resumed() {
         let (endpoint, before) = (site.endpoint(), lives(site));
         let first = send_one(&endpoint, 0).unwrap();
         tracecapture(site, "stop");
-        let seconds = seconds_until("spans are refused", || send_one(&endpoint, 0) == Err(Code::Unavailable));
+        let is_refused = || send_one(&endpoint, 0) == Err(NotTaken::ComeBack);
+        let seconds = seconds_until(EFFECT, "spans are refused", is_refused);
         println!("stopped: in effect after {seconds} s");
         site.until_reason("Ready", "Stopped");
         assert!(download(site).ids().contains(&first), "what was captured can be downloaded");
@@ -56,11 +61,11 @@ fn a_capture_is_stopped_cleared_and_resumed() {
         let n_chunks = || std::fs::read_dir(&chunks).unwrap().count();
         assert!(n_chunks() > 0, "there is nothing to clear");
         tracecapture(site, "clear");
-        let seconds = seconds_until("nothing is left", || n_chunks() == 0);
+        let seconds = seconds_until(CLEARED, "nothing is left", || n_chunks() == 0);
         println!("stopped: cleared after {seconds} s");
         tracecapture(site, "resume");
         let mut second = None;
-        seconds_until("spans are taken again", || {
+        seconds_until(EFFECT, "spans are taken again", || {
             second = send_one(&endpoint, 0).ok();
             second.is_some()
         });
@@ -84,7 +89,7 @@ fn a_capture_of_two_hours_that_is_shortened_ends_by_itself() {
             let conditions = status["conditions"].as_array()?;
             conditions.iter().any(|told| told["type"] == "Completed" && told["reason"] == "TimeReached").then_some(())
         });
-        seconds_until("spans are refused", || send_one(&endpoint, 0) == Err(Code::Unavailable));
+        seconds_until(EFFECT, "spans are refused", || send_one(&endpoint, 0) == Err(NotTaken::ComeBack));
         site.until_reason("Ready", "Completed");
         assert!(download(site).ids().contains(&id));
     });
@@ -96,8 +101,8 @@ fn tracecapture(site: &Site, command: &str) {
 
 /// Returns how long something took to come about.
 #[track_caller]
-fn seconds_until(what: &str, mut is_so: impl FnMut() -> bool) -> u64 {
+fn seconds_until(at_most: Duration, what: &str, mut is_so: impl FnMut() -> bool) -> u64 {
     let began = Instant::now();
-    within(EFFECT, what, || is_so().then_some(()));
+    within(at_most, what, || is_so().then_some(()));
     began.elapsed().as_secs()
 }

@@ -8,15 +8,22 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Longer than anything takes on a busy machine: a kubelet looks at changed settings once a minute.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
+/// Longer than anything takes on a machine that is slow and has others to serve; nothing is asserted of it.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(10);
+
+/// As [`PATIENCE`], as `kubectl` and `helm` take it.
+pub(crate) const TIMEOUT: &str = "--timeout=10m";
+
+/// After so many seconds a program is ended that does not end by itself: it would hold up the run for ever.
+const HANGS: &str = "1200";
 
 /// Between two looks at what tells nobody when it changes.
 const PULSE: Duration = Duration::from_millis(300);
 
 /// Runs a program, and returns what it printed; the error is what it said.
 pub(crate) fn attempt<S: AsRef<OsStr>>(program: &str, args: &[S]) -> Result<String, String> {
-    said(Command::new(program).args(args).stdin(Stdio::null()).output().unwrap())
+    let bounded = ["--verbose", "--kill-after=10", HANGS, program];
+    said(Command::new("timeout").args(bounded).args(args).stdin(Stdio::null()).output().unwrap())
 }
 
 /// Runs a program that must succeed, and returns what it printed.
@@ -61,20 +68,14 @@ pub(crate) fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
 
 /// As [`until`], with a time of its own.
 #[track_caller]
-pub(crate) fn within<T>(patience: Duration, what: &str, look: impl FnMut() -> Option<T>) -> T {
-    watch(PULSE, patience, what, look)
-}
-
-/// As [`within`], looking as often as `pulse` says.
-#[track_caller]
-pub(crate) fn watch<T>(pulse: Duration, patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + patience;
     loop {
         if let Some(seen) = look() {
             return seen;
         }
         assert!(Instant::now() < deadline, "not within {} s: {what}", patience.as_secs());
-        thread::sleep(pulse);
+        thread::sleep(PULSE);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::bundle::download;
-use crate::command::until;
+use crate::command::{TIMEOUT, until};
 use crate::load::send_one;
 use crate::pods::lives;
 use crate::site::{CAPTURE, beside_others};
@@ -14,7 +14,7 @@ fn the_volume_stays_or_goes_as_the_capture_says() {
         site.add_disk("500M");
         site.capture("{}");
         let id = send_one(&site.endpoint(), 0).unwrap();
-        site.kubectl(&["delete", "tcap", CAPTURE, "--timeout=60s"]);
+        site.kubectl(&["delete", "tcap", CAPTURE, TIMEOUT]);
         until("its pods are gone", || lives(site).is_empty().then_some(()));
         assert_eq!(site.get(&["persistentvolumeclaim", "checkout-chunks"])["status"]["phase"], "Bound");
 
@@ -22,7 +22,7 @@ fn the_volume_stays_or_goes_as_the_capture_says() {
         site.capture("{storage: {deletionPolicy: Delete}}");
         assert!(download(site).ids().contains(&id));
         let asked = Instant::now();
-        site.kubectl(&["delete", "tcap", CAPTURE, "--timeout=120s"]);
+        site.kubectl(&["delete", "tcap", CAPTURE, TIMEOUT]);
         until("the claim is gone", || site.get(&["persistentvolumeclaim", "checkout-chunks"]).is_null().then_some(()));
         println!("deleted: the claim is gone after {} s", asked.elapsed().as_secs());
     });

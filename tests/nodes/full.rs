@@ -3,12 +3,12 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::bundle::{check_newest, download};
 use crate::command::until;
 use crate::disk;
-use crate::load::{Load, Shape, all};
+use crate::load::{HEAVY, Load, all};
 use crate::pods::lives;
 use crate::site::{Site, beside_others};
 
@@ -23,18 +23,16 @@ const DISK_BYTES: u64 = 48 << 20;
 const GROWABLE: &str = "300M";
 const GROWN: &str = "400M";
 
-const SHAPE: Shape = Shape { n_clients: 4, n_spans: 20, filler: 2_000, pause: Duration::from_millis(10) };
-
 #[test]
 fn a_full_disk_is_told_and_loses_nothing() {
     beside_others("full", |site| {
         let disk = site.add_disk(&DISK_BYTES.to_string());
         site.capture(SPEC);
-        let load = Load::start(&site.endpoint(), SHAPE);
+        let load = Load::start(&site.endpoint(), HEAVY);
 
         // The spans alone fill it more than once: the oldest chunks make room.
-        let spans_per_disk = DISK_BYTES / SHAPE.filler as u64;
-        until("more than the disk holds is acknowledged", || (load.acknowledged() > 2 * spans_per_disk).then_some(()));
+        let spans_per_disk = DISK_BYTES / HEAVY.filler as u64;
+        load.wait_for_more(2 * spans_per_disk);
         println!("full: {} told to come back while spans alone filled the disk", load.told_to_retry());
 
         // Then somebody else takes what is left, and what retention frees.
@@ -49,7 +47,7 @@ fn a_full_disk_is_told_and_loses_nothing() {
         // Who takes the very last block can keep a chunk from being sealed; retention leaves that alone until it is
         // recovered, and then it goes before every younger one.
         until("what could not be sealed is recovered", || nothing_waits(&disk.join("chunks")).then_some(()));
-        load.wait_for_more(4 * CHUNK_BYTES / SHAPE.filler as u64);
+        load.wait_for_more(4 * CHUNK_BYTES / HEAVY.filler as u64);
         for (condition, reason) in
             [("StorageReady", "Mounted"), ("RetentionHealthy", "WithinLimits"), ("Ready", "Receiving")]
         {
@@ -71,7 +69,7 @@ fn a_volume_grows_while_it_is_full() {
     beside_others("growing", |site| {
         let disk = disk::make_growable("2Gi", "growing", claim, GROWABLE);
         site.capture("{chunk: {maxBytes: 2M}, retention: {maxBytes: 1G}, storage: {size: 2Gi}}");
-        let (before, load) = (lives(site), Load::start(&site.endpoint(), SHAPE));
+        let (before, load) = (lives(site), Load::start(&site.endpoint(), HEAVY));
         load.wait_for_more(1_000);
         fill_until_told(site, &disk);
 
@@ -85,7 +83,7 @@ fn a_volume_grows_while_it_is_full() {
         let (began, n_told) = (Instant::now(), load.told_to_retry());
         load.wait_for_more(1);
         load.finish();
-        let load = Load::start(&site.endpoint(), SHAPE);
+        let load = Load::start(&site.endpoint(), HEAVY);
         load.wait_for_more(1_000);
         println!("growing: spans are taken {} s after the volume grew", began.elapsed().as_secs());
         for (condition, reason) in [("StorageReady", "Mounted"), ("Ready", "Receiving")] {
@@ -102,9 +100,12 @@ fn a_volume_grows_while_it_is_full() {
 fn fill_until_told(site: &Site, disk: &Path) -> String {
     until("the condition says so", || {
         fill(&disk.join("foreign"));
-        is_full(&site.status()).then_some(())
-    });
-    site.until_reason("StorageReady", "VolumeFull")
+        // Not waited for apart: what retention frees meanwhile would be the end of it.
+        let conditions = site.status()["conditions"].take();
+        let mut told = conditions.as_array()?.iter();
+        let told = told.find(|told| told["type"] == "StorageReady" && told["reason"] == "VolumeFull")?;
+        Some(told["message"].as_str()?.to_owned())
+    })
 }
 
 /// Tells whether no chunk is older than a sealed one and not sealed.
@@ -121,9 +122,4 @@ fn fill(file: &Path) {
     let mut file = OpenOptions::new().create(true).append(true).open(file).unwrap();
     let block = vec![0; 64 << 10];
     while file.write_all(&block).is_ok() {}
-}
-
-fn is_full(status: &serde_json::Value) -> bool {
-    let conditions = status["conditions"].as_array().unwrap();
-    conditions.iter().any(|told| told["type"] == "StorageReady" && told["reason"] == "VolumeFull")
 }

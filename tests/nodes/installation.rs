@@ -2,13 +2,17 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::command::{kubectl, run};
+use crate::command::{TIMEOUT, kubectl, run};
+use crate::service;
 
 /// The namespace of the installation.
 pub(crate) const NAMESPACE: &str = "tracecapture-system";
 
 /// The address of the gateway within the cluster.
 pub(crate) const GATEWAY: &str = "http://tracecapture-gateway.tracecapture-system.svc";
+
+/// The Service of the gateway.
+const GATEWAY_SERVICE: &str = "tracecapture-gateway";
 
 /// The name of the release.
 const RELEASE: &str = "tracecapture";
@@ -31,11 +35,12 @@ pub(crate) fn ensure() {
 pub(crate) fn install(values: &[&str]) {
     let public = format!("gateway.publicUrl={GATEWAY}");
     let mut args = vec!["upgrade", "--install", RELEASE, CHART, "--namespace", NAMESPACE, "--create-namespace"];
-    args.extend(["--wait", "--timeout", "3m", "--set", &public]);
+    args.extend(["--wait", TIMEOUT, "--set", &public]);
     for value in values {
         args.extend(["--set", value]);
     }
     run("helm", &args);
+    service::until_led(NAMESPACE, GATEWAY_SERVICE);
 }
 
 /// Does what every later scenario must not find, and has the installation made anew for them.
@@ -46,7 +51,7 @@ pub(crate) fn disturb(change: impl FnOnce()) {
 
 /// Uninstalls, as a person does.
 pub(crate) fn uninstall() {
-    run("helm", &["uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", "--timeout", "2m"]);
+    run("helm", &["uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", TIMEOUT]);
 }
 
 /// Runs `kubectl` in the namespace of the installation; it must succeed.
@@ -59,9 +64,11 @@ pub(crate) fn system(args: &[&str]) -> String {
 pub(crate) fn scale(part: &str, replicas: u8) {
     let deployment = format!("deployment/tracecapture-{part}");
     system(&["scale", &deployment, &format!("--replicas={replicas}")]);
-    system(&["rollout", "status", &deployment, "--timeout=120s"]);
+    system(&["rollout", "status", &deployment, TIMEOUT]);
     if replicas == 0 {
         let label = format!("app.kubernetes.io/component={part}");
-        system(&["wait", "--for=delete", "pod", "-l", &label, "--timeout=120s"]);
+        system(&["wait", "--for=delete", "pod", "-l", &label, TIMEOUT]);
+    } else if part == "gateway" {
+        service::until_led(NAMESPACE, GATEWAY_SERVICE);
     }
 }

@@ -4,22 +4,25 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use tokio::runtime::Builder;
 use tokio::time::sleep;
-use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 
-use crate::command::until;
+use crate::command::PATIENCE;
 use crate::spans::{message, next_id, span};
 
 /// How long a client waits before it tries again: sooner than it was asked to, but not at once.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long an answer may take; none is given while nobody is there.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may take to be made, and the answer to a single request.
+const TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Between two looks at what was acknowledged.
+const PULSE: Duration = Duration::from_millis(50);
 
 /// After so many requests a client connects anew, and so perhaps to another pod.
 const REQUESTS_PER_CONNECTION: usize = 50;
@@ -33,10 +36,21 @@ pub(crate) struct Shape {
     pub(crate) filler: usize,
     /// Between two requests of a client.
     pub(crate) pause: Duration,
+    /// How long a client waits for an answer; none is given while nobody is there.
+    pub(crate) timeout: Duration,
 }
 
 /// A few small spans at a time, again and again.
-pub(crate) const STEADY: Shape = Shape { n_clients: 4, n_spans: 10, filler: 100, pause: Duration::from_millis(20) };
+pub(crate) const STEADY: Shape = Shape {
+    n_clients: 4,
+    n_spans: 10,
+    filler: 100,
+    pause: Duration::from_millis(20),
+    timeout: Duration::from_secs(10),
+};
+
+/// Much at a time, as fast as it is taken.
+pub(crate) const HEAVY: Shape = Shape { n_spans: 20, filler: 2_000, pause: Duration::from_millis(10), ..STEADY };
 
 /// What became of the requests of all clients.
 #[derive(Debug, Default)]
@@ -86,8 +100,29 @@ impl Load {
     /// Waits until so many more spans are acknowledged.
     #[track_caller]
     pub(crate) fn wait_for_more(&self, n: u64) {
-        let before = self.acknowledged();
-        until("more spans are acknowledged", || (self.acknowledged() >= before + n).then_some(()));
+        self.watch_until(self.acknowledged() + n, || ());
+    }
+
+    /// Looks at something again and again until so many spans are acknowledged in all.
+    ///
+    /// It takes as long as it takes: only where nothing at all is acknowledged for long it fails.
+    #[track_caller]
+    pub(crate) fn watch_until(&self, n: u64, mut look: impl FnMut()) {
+        let (mut seen, mut since) = (self.acknowledged(), Instant::now());
+        while seen < n {
+            look();
+            thread::sleep(PULSE);
+            let now = self.acknowledged();
+            if now > seen {
+                (seen, since) = (now, Instant::now());
+            }
+            let stalled = since.elapsed();
+            let (told, lost) = (self.told_to_retry(), self.unanswered());
+            assert!(
+                stalled < PATIENCE,
+                "{seen} of {n} acknowledged, {told} told to come back, {lost} without an answer"
+            );
+        }
     }
 
     /// Ends the clients and returns what was acknowledged to each, in its order; fails where an answer was a final refusal.
@@ -111,23 +146,34 @@ pub(crate) fn all(acknowledged: &[Vec<u64>]) -> HashSet<u64> {
     acknowledged.iter().flatten().copied().collect()
 }
 
-/// Sends one request with one span; the error is how it was refused.
-pub(crate) fn send_one(endpoint: &str, filler: usize) -> Result<u64, Code> {
+/// How a request was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotTaken {
+    /// The client is asked to come back.
+    ComeBack,
+    /// For good.
+    Refused(Code),
+    /// Nobody answered.
+    Lost(Code),
+}
+
+/// Sends one request with one span.
+pub(crate) fn send_one(endpoint: &str, filler: usize) -> Result<u64, NotTaken> {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let id = next_id();
     runtime.block_on(async {
-        let answer = connect(endpoint).export(message(vec![span(id, filler)])).await;
-        answer.map(|_| id).map_err(|status| status.code())
+        let answer = connect(endpoint, TIMEOUT).export(message(vec![span(id, filler)])).await;
+        answer.map(|_| id).map_err(|status| not_taken(&status))
     })
 }
 
 /// Sends until it is told to stop; a broken connection is made anew. Returns what was acknowledged, in order.
 async fn send(endpoint: &str, shape: Shape, stop: &AtomicBool, tally: &Tally) -> Vec<u64> {
-    let (mut client, mut acknowledged, mut n_requests) = (connect(endpoint), Vec::new(), 0);
+    let (mut client, mut acknowledged, mut n_requests) = (connect(endpoint, shape.timeout), Vec::new(), 0);
     while !stop.load(Ordering::Relaxed) {
         n_requests += 1;
         if n_requests % REQUESTS_PER_CONNECTION == 0 {
-            client = connect(endpoint);
+            client = connect(endpoint, shape.timeout);
         }
         let ids: Vec<u64> = (0..shape.n_spans).map(|_| next_id()).collect();
         let request = message(ids.iter().map(|&id| span(id, shape.filler)).collect());
@@ -139,27 +185,35 @@ async fn send(endpoint: &str, shape: Shape, stop: &AtomicBool, tally: &Tally) ->
                 continue;
             }
             Ok(answer) => tally.refusals.lock().unwrap().push(format!("{answer:?}")),
-            // A retry that we ask for carries how long to wait.
-            Err(status) if status.code() == Code::Unavailable && !status.details().is_empty() => {
-                tally.n_told_to_retry.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(status) if is_lost(status.code()) => {
-                tally.n_unanswered.fetch_add(1, Ordering::Relaxed);
-                client = connect(endpoint);
-            }
-            Err(status) => tally.refusals.lock().unwrap().push(format!("{status:?}")),
+            Err(status) => match not_taken(&status) {
+                NotTaken::ComeBack => {
+                    tally.n_told_to_retry.fetch_add(1, Ordering::Relaxed);
+                }
+                NotTaken::Lost(_) => {
+                    tally.n_unanswered.fetch_add(1, Ordering::Relaxed);
+                    client = connect(endpoint, shape.timeout);
+                }
+                NotTaken::Refused(_) => tally.refusals.lock().unwrap().push(format!("{status:?}")),
+            },
         }
         sleep(PAUSE).await;
     }
     acknowledged
 }
 
-fn connect(endpoint: &str) -> TraceServiceClient<Channel> {
-    let endpoint = Endpoint::from_shared(endpoint.to_owned()).unwrap().timeout(TIMEOUT).connect_timeout(TIMEOUT);
+fn connect(endpoint: &str, timeout: Duration) -> TraceServiceClient<Channel> {
+    let endpoint = Endpoint::from_shared(endpoint.to_owned()).unwrap().timeout(timeout).connect_timeout(timeout);
     TraceServiceClient::new(endpoint.connect_lazy())
 }
 
-/// Tells whether nobody answered, and so nobody knows whether the spans were stored: a client sends them again.
-fn is_lost(code: Code) -> bool {
-    matches!(code, Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded | Code::Internal)
+fn not_taken(status: &Status) -> NotTaken {
+    match status.code() {
+        // A retry that we ask for carries how long to wait.
+        Code::Unavailable if !status.details().is_empty() => NotTaken::ComeBack,
+        // Nobody knows whether the spans were stored: a client sends them again.
+        code @ (Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded | Code::Internal) => {
+            NotTaken::Lost(code)
+        }
+        code => NotTaken::Refused(code),
+    }
 }

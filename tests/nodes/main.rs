@@ -27,5 +27,7 @@ mod installation;
 mod load;
 mod pods;
 mod retention;
+mod rights;
+mod service;
 mod site;
 mod tenants;

@@ -1,6 +1,5 @@
 //! A namespace for one scenario, on a cluster with the installation of this tree.
 
-use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
@@ -9,7 +8,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::command::{apply, attempt, get, kubectl, until};
-use crate::{disk, installation};
+use crate::{disk, installation, service};
 
 /// The name of the capture of every scenario.
 pub(crate) const CAPTURE: &str = "checkout";
@@ -38,15 +37,37 @@ pub(crate) fn alone(namespace: &str, scenario: impl FnOnce(&Site)) {
 
 fn play(namespace: &str, scenario: impl FnOnce(&Site)) {
     let began = Instant::now();
-    let site = Site::enter(namespace);
-    scenario(&site);
-    // What failed stays as it is, for `tests/cluster/node` to write down.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let site = Site::enter(namespace);
+        scenario(&site);
+        site
+    }));
+    let site = outcome.unwrap_or_else(|panic| {
+        // What failed stays as it is, and is written down as it is now: other scenarios go on.
+        tell(namespace);
+        resume_unwind(panic)
+    });
     site.leave();
     println!("{namespace}: done after {} s", began.elapsed().as_secs());
 }
 
+/// Tells how a scenario stands that failed, and has everything about the cluster written to its logs.
+fn tell(namespace: &str) {
+    let folder = format!("failed-{namespace}");
+    let written = attempt(&std::env::var("TRACECAPTURE_NODE").unwrap_or_default(), &["describe", &folder]);
+    println!("{namespace}: what there is now stands in logs/{folder} of the cluster: {written:?}");
+    for (kinds, form) in [("tracecaptures", "yaml"), ("pods,persistentvolumeclaims,endpointslices", "wide")] {
+        let shown = attempt("kubectl", &["get", kinds, "-n", namespace, "-o", form]);
+        println!("{}", shown.unwrap_or_else(|said| said));
+    }
+}
+
 impl Site {
     fn enter(namespace: &str) -> Self {
+        // One of this name that an earlier scenario left would take along what is made in it now.
+        until("no namespace of this name is on its way out", || {
+            get(&["namespace", namespace])["metadata"]["deletionTimestamp"].is_null().then_some(())
+        });
         apply(
             &[],
             &format!(
@@ -97,11 +118,26 @@ impl Site {
         self.apply(&format!(
             "apiVersion: tracecapture.dev/v1alpha1\nkind: TraceCapture\nmetadata: {{name: {CAPTURE}}}\nspec: {spec}\n"
         ));
+        self.until_receiving();
+    }
+
+    /// Waits until the capture receives by the present spec, and its Service leads to it.
+    #[track_caller]
+    pub(crate) fn until_receiving(&self) {
         self.until_reason("Ready", "Receiving");
-        // A pod that is ready is made known to the node's network a moment later, which no object tells.
-        let endpoint = self.endpoint();
-        let address = endpoint.trim_start_matches("http://");
-        until("the Service leads to the capture", || TcpStream::connect(address).ok());
+        // It is also told while pods go by earlier settings, as that they are stopped.
+        self.until_reason("ReceiversReady", "AllReady");
+        service::until_led(&self.namespace, &format!("{CAPTURE}-otlp"));
+    }
+
+    /// Waits until whoever operates captures now has applied this one: the status may be of those before.
+    #[track_caller]
+    pub(crate) fn until_operated(&self) {
+        // Nothing depends on it, and it is another one than before.
+        let wished = self.get(&["tcap", CAPTURE])["spec"]["retention"]["maxAgeSeconds"].as_u64();
+        let seconds = wished.unwrap_or(1_000_000) + 1;
+        self.patch(&format!("{{\"spec\": {{\"retention\": {{\"maxAgeSeconds\": {seconds}}}}}}}"));
+        self.until_receiving();
     }
 
     /// Changes the capture as `kubectl patch --type merge` does.

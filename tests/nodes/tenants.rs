@@ -1,8 +1,9 @@
 //! Who may do what, and where.
 
-use crate::bundle::{support_token, url};
+use crate::bundle::{SUPPORT, support_token, url};
 use crate::command::{attempt, kubectl, run};
 use crate::load::send_one;
+use crate::rights::{account, can, until_can};
 use crate::site::{CAPTURE, Site, beside_others};
 
 #[test]
@@ -24,11 +25,12 @@ fn who_may_not_gets_nothing() {
         // Who may look at everything may not download it for that reason.
         site.kubectl(&["create", "serviceaccount", "viewer"]);
         site.kubectl(&["create", "rolebinding", "viewer", "--clusterrole=view", "--serviceaccount=guarded:viewer"]);
-        assert!(can(site, "viewer", "get", "tracecaptures"));
-        assert!(!can(site, "viewer", "get", "tracecaptures/bundle"));
+        let viewer = account("guarded", "viewer");
+        until_can(&viewer, "get", "tracecaptures", "guarded");
+        assert!(!can(&viewer, "get", "tracecaptures/bundle", "guarded"));
         assert!(matches!(answer(&url, Some(&token(site, "viewer"))), 403 | 404));
         assert_eq!(answer(&url, Some(&support_token(site))), 200);
-        assert!(!can(site, "support", "delete", "tracecaptures/bundle"));
+        assert!(!can(&account("guarded", SUPPORT), "delete", "tracecaptures/bundle", "guarded"));
         let refused = attempt("kubectl", &["tracecapture", "status", CAPTURE, "-n", "guarded", "--as", "nobody"]);
         assert!(refused.unwrap_err().contains("\"checkout\" is forbidden"));
     });
@@ -72,12 +74,4 @@ fn answer(url: &str, token: Option<&str>) -> u16 {
 
 fn token(site: &Site, account: &str) -> String {
     site.kubectl(&["create", "token", account]).trim().to_owned()
-}
-
-/// Tells what the API server says about the rights of a service account.
-fn can(site: &Site, account: &str, verb: &str, what: &str) -> bool {
-    let user = format!("--as=system:serviceaccount:{}:{account}", site.namespace);
-    let (what, part) = what.split_once('/').unwrap_or((what, ""));
-    let part = format!("--subresource={part}");
-    attempt("kubectl", &["auth", "can-i", verb, what, &part, "-n", &site.namespace, &user]).is_ok()
 }

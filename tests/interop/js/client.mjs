@@ -22,6 +22,9 @@ const { values: options } = parseArgs({
   },
 });
 
+// How long an export may take.
+const PATIENCE_MS = 120_000;
+
 const ATTRIBUTES = {
   text: 'grüße, 世界 \u{1f4b3} \u2028 \u0000\u0007\u001f "quoted" \\ </script>',
   'text.empty': '',
@@ -118,13 +121,15 @@ function expectation(span) {
 
 function exporter() {
   const { endpoint, compression } = options;
+  // Spans are not to be dropped because the machine is busy.
+  const shared = { compression, timeoutMillis: PATIENCE_MS };
   switch (options.protocol) {
     case 'grpc':
-      return new GrpcExporter({ url: endpoint, compression });
+      return new GrpcExporter({ url: endpoint, ...shared });
     case 'protobuf':
-      return new ProtobufExporter({ url: `${endpoint}/v1/traces`, compression });
+      return new ProtobufExporter({ url: `${endpoint}/v1/traces`, ...shared });
     case 'json':
-      return new JsonExporter({ url: `${endpoint}/v1/traces`, compression });
+      return new JsonExporter({ url: `${endpoint}/v1/traces`, ...shared });
     default:
       throw new Error(`unknown protocol ${options.protocol}`);
   }
@@ -194,7 +199,7 @@ const recording = new Recording(exporter(), file);
 const nSpans = Number(options.spans);
 const provider = new BasicTracerProvider({
   resource: resourceFromAttributes({ 'service.name': 'js', 'resource.list': ['a', 'b'] }, { schemaUrl: 'urn:resource' }),
-  spanProcessors: [new BatchSpanProcessor(recording, { maxQueueSize: 4 * nSpans + 512 })],
+  spanProcessors: [new BatchSpanProcessor(recording, { maxQueueSize: 4 * nSpans + 512, exportTimeoutMillis: 2 * PATIENCE_MS })],
 });
 send(provider, nSpans);
 await provider.shutdown();

@@ -35,6 +35,9 @@ WIRE_KIND = {kind: kind.value + 1 for kind in SpanKind}
 # Bits of `Span.flags`: "is remote" is known, and is true.
 HAS_IS_REMOTE, IS_REMOTE = 0x100, 0x200
 
+# Seconds that an export may take: spans are not to be dropped because the machine is busy.
+PATIENCE = 120
+
 ATTRIBUTES = {
     "text": "grüße, 世界 \U0001f4b3 \u2028 \x00\x07\x1f \"quoted\" \\ </script>",
     "text.empty": "",
@@ -157,9 +160,9 @@ class Recording(SpanExporter):
 def exporter(arguments):
     if arguments.protocol == "grpc":
         compression = {"gzip": grpc.Compression.Gzip, "none": grpc.Compression.NoCompression}[arguments.compression]
-        return GrpcExporter(endpoint=arguments.endpoint, insecure=True, compression=compression)
+        return GrpcExporter(endpoint=arguments.endpoint, insecure=True, compression=compression, timeout=PATIENCE)
     compression = {"gzip": Compression.Gzip, "none": Compression.NoCompression}[arguments.compression]
-    return HttpExporter(endpoint=f"{arguments.endpoint}/v1/traces", compression=compression)
+    return HttpExporter(endpoint=f"{arguments.endpoint}/v1/traces", compression=compression, timeout=PATIENCE)
 
 
 def send(provider, n_spans):
@@ -206,6 +209,8 @@ def main():
         provider = TracerProvider(resource=resource)
         provider.add_span_processor(BatchSpanProcessor(recording, max_queue_size=4 * arguments.spans + 512))
         send(provider, arguments.spans)
+        # Without a limit: the shutdown gives up what is not sent after a while.
+        provider.force_flush()
         provider.shutdown()
     if recording.failed:
         sys.exit("an export was not acknowledged")

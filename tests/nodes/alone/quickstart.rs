@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 
 use super::reader::Reader;
-use crate::bundle::{Bundle, url};
-use crate::command::{run, until};
+use crate::bundle::{Bundle, SUPPORT, url};
+use crate::command::{TIMEOUT, run, until};
 use crate::disk;
 use crate::installation::{self, NAMESPACE, disturb};
 use crate::pods::lives;
+use crate::rights::{account, until_can};
 use crate::site::{Site, alone};
 
 /// Spans that the application makes.
@@ -42,15 +43,14 @@ fn the_quickstart_works_as_it_is_written() {
         reader.types_until("helm test");
         site.add_disk("500M");
         // One that an earlier scenario left may be on its way out already.
-        site.kubectl(&["delete", "namespace", "shop", "--ignore-not-found", "--timeout=60s"]);
+        site.kubectl(&["delete", "namespace", "shop", "--ignore-not-found", TIMEOUT]);
         reader.types_until("kubectl wait");
+        site.until_receiving();
 
         assert!(reader.text.contains("  - configMapRef:\n      name: checkout-otlp-env\n"));
         site.apply(APPLICATION);
-        site.kubectl(&["wait", "--for=condition=complete", "job/application", "--timeout=120s"]);
-        let sent = site.kubectl(&["logs", "job/application"]);
-        let sent: HashSet<u64> = sent.lines().map(|line| u64::from_str_radix(line, 16).unwrap()).collect();
-        assert_eq!(sent.len(), N_SPANS);
+        site.kubectl(&["wait", "--for=condition=complete", "job/application", TIMEOUT]);
+        let sent = sent_by_application(site);
         // It needs something captured before; `tests/interop` does it.
         reader.passes_over("kubectl -n shop port-forward");
         reader.passes_over("tracecapture replay bundle.tar");
@@ -59,6 +59,8 @@ fn the_quickstart_works_as_it_is_written() {
         assert!(listed.contains("checkout") && listed.contains("True"), "{listed}");
         println!("{listed}{}", reader.types_until("kubectl tracecapture status"));
         site.until_reason("DownloadReady", "NoPublicAddress");
+        reader.types_until("create rolebinding");
+        until_can(&account("shop", SUPPORT), "get", "tracecaptures/bundle", "shop");
         reader.types_until("kubectl tracecapture download");
         let by_plugin = std::fs::copy(reader.path("checkout.tar"), reader.path("plugin.tar"));
         println!("shop: a bundle of {} bytes", by_plugin.unwrap());
@@ -89,10 +91,19 @@ fn the_quickstart_works_as_it_is_written() {
     });
 }
 
+/// The spans that the application says it made; the SDK may say something else beside them.
+fn sent_by_application(site: &Site) -> HashSet<u64> {
+    let said = site.kubectl(&["logs", "job/application"]);
+    let (ids, others): (Vec<_>, Vec<_>) = said.lines().partition(|line| u64::from_str_radix(line, 16).is_ok());
+    assert_eq!(ids.len(), N_SPANS, "{others:?}");
+    ids.iter().map(|id| u64::from_str_radix(id, 16).unwrap()).collect()
+}
+
 /// By a link that somebody with the right to make one hands to somebody without any.
 fn by_link(site: &Site) -> Bundle {
     site.kubectl(&["create", "serviceaccount", "owner"]);
     site.kubectl(&["create", "rolebinding", "owner", "--clusterrole=admin", "--serviceaccount=shop:owner"]);
+    until_can(&account("shop", "owner"), "create", "tracecaptures/link", "shop");
     let token = site.kubectl(&["create", "token", "owner"]);
     let header = format!("Authorization: Bearer {}", token.trim());
     let links = url(site).replace("/bundle.tar", "/links");

@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 
 use super::reader::Reader;
-use crate::command::run;
+use crate::bundle::SUPPORT;
+use crate::command::{TIMEOUT, run};
 use crate::disk;
 use crate::installation::{self, NAMESPACE, disturb};
 use crate::load::send_one;
+use crate::rights::{account, until_can};
 use crate::site::{Site, alone};
 
 /// Spans that are sent, one in a request.
@@ -32,14 +34,17 @@ fn readme_works_as_it_is_written() {
         reader.types_until("helm test");
         disk::make_as("readme", "shop", "checkout-chunks", "500M");
         // One that an earlier scenario left may be on its way out already.
-        site.kubectl(&["delete", "namespace", "shop", "--ignore-not-found", "--timeout=60s"]);
+        site.kubectl(&["delete", "namespace", "shop", "--ignore-not-found", TIMEOUT]);
         reader.types_until("kubectl describe");
-        site.until_reason("Ready", "Receiving");
+        site.until_receiving();
         reader.types_until("tracecapture resume");
-        site.until_reason("Ready", "Receiving");
+        // The pod may still be stopped, or have been made to take spans again: either is told.
+        site.until_receiving();
         let endpoint = site.endpoint();
         let sent: HashSet<u64> = (0..N_SPANS).map(|_| send_one(&endpoint, 0).unwrap()).collect();
 
+        reader.types_until("create rolebinding");
+        until_can(&account("shop", SUPPORT), "get", "tracecaptures/bundle", "shop");
         reader.types_until("tracecapture download");
         assert_eq!(reader.file("checkout.tar").ids(), sent);
         reader.types_until("chmod");
@@ -88,6 +93,7 @@ fn give_certificate(reader: &Reader) -> String {
 fn owners_kubeconfig(site: &Site, reader: &Reader) -> String {
     site.kubectl(&["create", "serviceaccount", "owner"]);
     site.kubectl(&["create", "rolebinding", "owner", "--clusterrole=admin", "--serviceaccount=shop:owner"]);
+    until_can(&account("shop", "owner"), "create", "tracecaptures/link", "shop");
     let token = site.kubectl(&["create", "token", "owner"]);
     let path = reader.path("kubeconfig").display().to_string();
     std::fs::copy(std::env::var_os("KUBECONFIG").unwrap(), &path).unwrap();
