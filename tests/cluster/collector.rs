@@ -238,14 +238,15 @@ fn the_status_tells_what_the_collector_holds() {
         assert_eq!(collector.send(250).await, 200);
         // The keeper looks at the directory at a time of its own, too.
         let told = |status: &TraceCaptureStatus| {
+            let on_disk: u64 = chunk_sizes(collector.dir.path()).iter().sum();
+            let storage = status.storage.as_ref();
+            let used = storage.filter(|storage| storage.in_progress_chunks == 1).map(|storage| storage.used_bytes);
             status.received.as_ref().is_some_and(|received| received.spans == 250)
-                && status.storage.as_ref().is_some_and(|storage| storage.in_progress_chunks == 1)
+                && used.is_some_and(|used| u64::try_from(used).unwrap() == on_disk)
         };
-        let status = until_status(&cluster, "250 spans are told", told).await;
+        let status = until_status(&cluster, "250 spans are told, and what they take on the disk", told).await;
         let storage = status.storage.unwrap();
         assert_eq!((storage.limit_bytes, storage.in_progress_chunks, storage.chunks), (1_000_000_000, 1, 0));
-        let on_disk: u64 = chunk_sizes(collector.dir.path()).iter().sum();
-        assert_eq!(u64::try_from(storage.used_bytes).unwrap(), on_disk);
         assert!(status.last_span_time.is_some());
         let path = format!("/api/v1/captures/{}/checkout/bundle.tar", cluster.namespace);
         assert_eq!(status.bundle.unwrap().url, Some(format!("https://captures.example.com{path}")));

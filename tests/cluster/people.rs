@@ -146,7 +146,7 @@ fn certified(user: &str) -> AuthInfo {
     std::fs::write(&file, object.to_string()).unwrap();
     run("kubectl", &["create", "--filename", file.to_str().unwrap()]);
     run("kubectl", &["certificate", "approve", user]);
-    run("kubectl", &["wait", "--for=jsonpath={.status.certificate}", "--timeout=60s", "csr", user]);
+    run("kubectl", &["wait", "--for=jsonpath={.status.certificate}", "--timeout=5m", "csr", user]);
     let certificate = run("kubectl", &["get", "csr", user, "-o", "jsonpath={.status.certificate}"]);
     run("kubectl", &["delete", "csr", user]);
     AuthInfo {

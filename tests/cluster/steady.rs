@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt as _;
 use kube::api::{DynamicObject, ListParams};
 use serde_json::{Value, json};
+use tracecapture::api::TraceCapture;
 use tracecapture::api::names::CAPTURE_LABEL;
 
 use crate::audit;
@@ -42,6 +43,10 @@ fn visits_without_a_change_write_nothing() {
             status.is_some_and(|status| status.replicas == 1 && status.observed_generation.is_some())
         };
         until(&cluster.api(), "checkout-collector", "its pod is counted", is_counted).await;
+        let is_told = |capture: Option<&TraceCapture>| {
+            capture.and_then(|capture| capture.status.as_ref()).is_some_and(|status| status.replicas == Some(1))
+        };
+        until(&cluster.api(), "checkout", "its pod is told of", is_told).await;
         operator.until_visits(2).await;
         let (before, n_writes) = (versions(&cluster).await, audit::writes(&cluster).len());
         assert_eq!(before.len(), 6, "{before:?}");

@@ -61,7 +61,8 @@ fn a_download_goes_on_when_the_gateway_is_replaced() {
         site.add_disk("1G");
         site.capture("{}");
         let load = Load::start(&site.endpoint(), Shape { filler: 20_000, ..STEADY });
-        load.wait_for_more(2_000);
+        // More than is on its way in the system when the gateway dies, which can be 40 MB.
+        load.wait_for_more(8_000);
         let acknowledged = all(&load.finish());
         site.until_reason("DownloadReady", "Available");
         let (token, url) = (support_token(site), url(site));
@@ -72,8 +73,7 @@ fn a_download_goes_on_when_the_gateway_is_replaced() {
             let tag = head.lines().find(|line| line.to_ascii_lowercase().starts_with("etag:"));
             let snapshot = tag.unwrap().split('"').nth(1).unwrap();
             let part = format!("{url}?snapshot={snapshot}");
-            // It takes longer than anybody needs to kill a pod, beside what is on its way in the system by then.
-            let slowly = ["-sSf", "--limit-rate", "500K", "-H", &header, "-o", file, "-C", "-", &part];
+            let slowly = ["-sSf", "--limit-rate", "2M", "-H", &header, "-o", file, "-C", "-", &part];
             let mut first = Command::new("curl").args(slowly).stderr(Stdio::null()).spawn().unwrap();
             until("it has begun", || std::fs::metadata(file).ok().filter(|meta| meta.len() > 1 << 20));
             let pod = until("there is one gateway", || <[String; 1]>::try_from(pods("gateway")).ok()).concat();
