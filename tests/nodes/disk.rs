@@ -3,12 +3,16 @@
 //! They go with the node.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::command::{apply, kubectl, run};
 
 /// Where the disks lie and are mounted; the folder goes with the cluster.
 const DISKS: &str = "/run/cluster/disks";
+
+/// Where folders lie that volumes are made of; the driver deletes only what has `/tmp/` in its path.
+const FOLDERS: &str = "/run/cluster/tmp";
 
 /// What a volume promises: more than there is, as many a volume does.
 const PROMISED: &str = "10Gi";
@@ -34,15 +38,41 @@ pub(crate) fn make_growable(promised: &str, disk: &str, owner: (&str, &str), siz
     make_by(&XFS, promised, disk, owner, size)
 }
 
-fn make_by(mkfs: &[&str], promised: &str, disk: &str, (namespace, claim): (&str, &str), size: &str) -> PathBuf {
+/// Makes a volume of a folder, which is deleted with all that is in it when its claim is; returns where it is.
+pub(crate) fn make_deletable(namespace: &str, claim: &str) -> PathBuf {
+    assert_on_node();
+    let folder = Path::new(FOLDERS).join(namespace);
+    fs::create_dir_all(&folder).unwrap();
+    // Nobody gives it to the group of a pod.
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    offer(
+        &volume(namespace, claim),
+        PROMISED,
+        (namespace, claim),
+        "Delete",
+        &format!("hostPath: {{path: {}}}", folder.display()),
+    );
+    folder
+}
+
+fn assert_on_node() {
     let on_node = std::env::var_os("TRACECAPTURE_NODE").is_some();
     assert!(on_node, "a scenario makes disks on the node: run it with `tests/nodes/run`");
+}
+
+fn make_by(mkfs: &[&str], promised: &str, disk: &str, owner: (&str, &str), size: &str) -> PathBuf {
+    assert_on_node();
     let (image, mount) = (Path::new(DISKS).join(format!("{disk}.img")), Path::new(DISKS).join(disk));
     fs::create_dir_all(&mount).unwrap();
     run("truncate", &["-s".as_ref(), size.as_ref(), image.as_os_str()]);
     run(mkfs[0], &[&mkfs[1..], &[image.to_str().unwrap()]].concat());
     run("mount", &["-o".as_ref(), "loop".as_ref(), image.as_os_str(), mount.as_os_str()]);
-    let volume = volume(disk, claim);
+    offer(&volume(disk, owner.1), promised, owner, "Retain", &format!("local: {{path: {}}}", mount.display()));
+    mount
+}
+
+/// Makes a volume that only this claim gets, and says what becomes of it after the claim.
+fn offer(volume: &str, promised: &str, (namespace, claim): (&str, &str), afterwards: &str, source: &str) {
     apply(
         &[],
         &format!(
@@ -52,19 +82,17 @@ metadata: {{name: {volume}}}
 spec:
   capacity: {{storage: {promised}}}
   accessModes: [ReadWriteOnce, ReadWriteMany]
-  persistentVolumeReclaimPolicy: Retain
+  persistentVolumeReclaimPolicy: {afterwards}
   storageClassName: local
   claimRef: {{namespace: {namespace}, name: {claim}}}
-  local: {{path: {}}}
+  {source}
   nodeAffinity:
     required:
       nodeSelectorTerms:
         - matchExpressions: [{{key: kubernetes.io/hostname, operator: In, values: [node]}}]
-",
-            mount.display()
+"
         ),
     );
-    mount
 }
 
 /// Does what the driver of a volume does for a claim that asks for more, while it is mounted: the device and its file
