@@ -59,7 +59,8 @@
 //!
 //! # A seal
 //! Write index, manifest and end; sync; rename to `.tar`; sync the directory. After a rename that failed the target
-//! is looked at: a network filesystem may have lost only the reply.
+//! is looked at: a network filesystem may have lost only the reply. Where the volume is too full for index and
+//! manifest they are cut off again, and the chunk grows on until there is room for them.
 //!
 //! # Recovery
 //! A writer's leftovers are taken at its next start, those of others once nobody changed them for

@@ -124,6 +124,7 @@ impl World {
             let what = format!("seal {}", writer.name());
             let sealed = writer.seal(NOW).map(|sealed| sealed.map(|chunk| chunk.len));
             self.note(format!("{what}: {sealed:?}"));
+            self.writer = sealed.err().and_then(|unsealed| unsealed.writer).map(|writer| *writer);
         }
     }
 

@@ -64,9 +64,9 @@ pub(super) fn due(chunk: Growing, limits: ChunkLimits, now: Duration) -> Option<
 
 /// Tells whether the chunk is to be sealed on a full volume, and why.
 ///
-/// Only with room set aside for its end: a seal that fails leaves the chunk to recovery, which needs more.
-pub(super) fn due_on_full_volume(chunk: Growing, holds_reserve: bool) -> Option<Cause> {
-    (chunk.len > 0 && holds_reserve).then_some(Cause::Full)
+/// Also where no room is set aside for its end, which is short: a seal that fails costs nothing.
+pub(super) fn due_on_full_volume(chunk: Growing) -> Option<Cause> {
+    (chunk.len > 0).then_some(Cause::Full)
 }
 
 /// Returns how long after `now` the chunk becomes due by age.
@@ -94,10 +94,9 @@ mod tests {
     }
 
     #[test]
-    fn on_a_full_volume_a_chunk_with_something_in_it_is_due_if_its_end_will_fit() {
+    fn on_a_full_volume_a_chunk_with_something_in_it_is_due() {
         let chunk = |len| Growing { len, begun: Duration::ZERO };
-        assert_eq!(due_on_full_volume(chunk(1), true), Some(Cause::Full));
-        assert_eq!(due_on_full_volume(chunk(1), false), None);
-        assert_eq!(due_on_full_volume(chunk(0), true), None);
+        assert_eq!(due_on_full_volume(chunk(1)), Some(Cause::Full));
+        assert_eq!(due_on_full_volume(chunk(0)), None);
     }
 }

@@ -121,7 +121,7 @@ impl Volume {
     }
 
     /// Tells whether room is set aside for a seal.
-    pub(super) fn holds_reserve(&self) -> bool {
+    fn holds_reserve(&self) -> bool {
         self.reserve.as_ref().is_some_and(|reserve| reserve.held() > 0)
     }
 

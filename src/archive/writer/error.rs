@@ -111,10 +111,10 @@ impl CommitError {
     }
 }
 
-/// Why a chunk has not its final name. What was committed is safe in every case.
+/// Why a chunk has not its final name.
 #[derive(Debug, Error)]
 pub enum SealError {
-    /// The volume is full: recovery can seal the chunk once there is room.
+    /// The volume is full: once there is room, the writer, where it is given back, or recovery can seal the chunk.
     #[error("cannot seal a chunk on a full volume")]
     Full {
         /// What the volume says.

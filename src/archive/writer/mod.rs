@@ -24,14 +24,14 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fmt, io};
 
 pub use error::{AppendError, CommitError, CreateError, SealError};
 use layout::Layout;
-pub use seal::SealedChunk;
 pub(in crate::archive) use seal::tail;
+pub use seal::{SealedChunk, Unsealed};
 
 use super::Durable;
 use super::committed::Committed;
@@ -100,6 +100,12 @@ pub struct ChunkWriter {
     given_up: bool,
     /// Lines of several segments that become one frame.
     joined: Vec<u8>,
+}
+
+impl fmt::Debug for ChunkWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChunkWriter").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl ChunkWriter {

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use thiserror::Error;
+
 use super::ChunkWriter;
 use super::error::{SealError, given_up};
 use crate::archive::fs::is_full;
@@ -20,6 +22,17 @@ pub struct SealedChunk {
     pub len: u64,
     /// What it holds.
     pub manifest: Manifest,
+}
+
+/// A chunk that was not sealed. What was committed is safe in every case.
+#[derive(Debug, Error)]
+#[error("the chunk is not sealed")]
+pub struct Unsealed {
+    /// Why.
+    #[source]
+    pub error: SealError,
+    /// Its writer, as if no seal had been tried; `None` where the chunk is left to recovery.
+    pub writer: Option<Box<ChunkWriter>>,
 }
 
 /// What stands behind a chunk's data: index, manifest, end mark.
@@ -56,14 +69,21 @@ impl ChunkWriter {
     /// index, the chunk is sealed without one: readers scan it instead.
     ///
     /// # Errors
-    /// [`SealError`]; nothing that was committed is lost, and recovery completes the chunk. Not to be retried.
+    /// [`Unsealed`]; nothing that was committed is lost. A full volume gives the writer back, which may commit and
+    /// seal again; in every other case recovery completes the chunk.
     ///
     /// # Guarantees
     /// A chunk with a final name is complete and synced before it gets the name.
-    pub fn seal(mut self, now: Timestamp) -> Result<Option<SealedChunk>, SealError> {
-        let sealed = self.try_seal(now);
-        self.forget();
-        sealed
+    pub fn seal(mut self, now: Timestamp) -> Result<Option<SealedChunk>, Unsealed> {
+        match self.try_seal(now) {
+            Err(error @ SealError::Full { .. }) if !self.given_up => {
+                Err(Unsealed { error, writer: Some(Box::new(self)) })
+            }
+            sealed => {
+                self.forget();
+                sealed.map_err(|error| Unsealed { error, writer: None })
+            }
+        }
     }
 
     /// Lets go of a chunk that failed: removes its file where nothing was committed to it, else leaves it to recovery.
@@ -101,10 +121,14 @@ impl ChunkWriter {
             Err(error) => {
                 // A failed sync may leave a tail in the page cache that the disk has not.
                 // Recovery would take the chunk for complete and rename it as it is.
-                let _ = self.file.set_len(data_bytes);
+                let cut = self.file.set_len(data_bytes);
+                // As after a commit on a full volume, all that comes behind the border is written again before a sync.
+                self.given_up = cut.is_err() || !matches!(error, SealError::Full { .. });
                 return Err(error);
             }
         };
+        // The answer to a rename may be lost: whatever it says, nothing is written any more.
+        self.given_up = true;
         self.rename()?;
         self.fs.sync_dir(&self.chunks_dir).map_err(|source| SealError::Directory { source })?;
         Ok(Some(SealedChunk { name: self.layout.name().clone(), len, manifest }))

@@ -10,7 +10,7 @@ use super::open::Open;
 use crate::api::State;
 use crate::archive::layout;
 use crate::archive::name::ChunkName;
-use crate::archive::writer::{CreateError, SealError};
+use crate::archive::writer::{CreateError, SealError, Unsealed};
 use crate::archive::{ChunkWriter, WriterOptions};
 use crate::collector::place::Place;
 use crate::collector::queue::NotStored;
@@ -22,6 +22,9 @@ use crate::telemetry::metrics::CauseLabel;
 
 /// How long a new chunk waits for room at the most: a keeper that is busy recovering must not stop the data path.
 const ROOM_LIMIT: Duration = Duration::from_millis(250);
+
+/// How long a chunk grows on that could not be sealed for want of room.
+pub(super) const SEAL_AGAIN: Duration = Duration::from_secs(1);
 
 /// How soon changed limits, and storage that is well again, are noticed without traffic.
 const TEND_INTERVAL: Duration = Duration::from_secs(1);
@@ -53,7 +56,7 @@ impl Appender {
                 let now = clock.monotonic();
                 // The next chunk's room is reckoned from this moment.
                 self.room = self.keeper.wake();
-                Ok(Open { writer, begun: now, touched: now, compression })
+                Ok(Open { writer, begun: now, touched: now, seal_from: now, compression })
             }
             Err(error) => {
                 self.metrics.commit_failures.get_or_create(&CauseLabel { cause: error.reason() }).inc();
@@ -84,7 +87,7 @@ impl Appender {
         let cause = roll::due(open.growing(), limits, now)
             .or_else(|| (open.compression != live.compression()).then_some(Cause::Settings))
             .or_else(|| (live.state == State::Stopped).then_some(Cause::Stopped));
-        if let Some(cause) = cause {
+        if let Some(cause) = cause.filter(|_| now >= open.seal_from) {
             self.seal(cause);
         } else if now.saturating_sub(open.touched) >= live.recovery.touch_every {
             open.touched = now;
@@ -106,7 +109,8 @@ impl Appender {
     /// Seals the growing chunk of a full volume, so that retention has something to delete.
     pub(super) fn seal_if_full(&mut self) {
         let Some(open) = &self.open else { return };
-        if let Some(cause) = roll::due_on_full_volume(open.growing(), self.volume.holds_reserve()) {
+        let cause = roll::due_on_full_volume(open.growing());
+        if let Some(cause) = cause.filter(|_| self.place.clock.monotonic() >= open.seal_from) {
             self.seal(cause);
         }
     }
@@ -116,9 +120,9 @@ impl Appender {
         limits(&self.settings.load(), &self.share)
     }
 
-    /// Completes the chunk, if there is one; where that fails it is left to recovery.
+    /// Completes the chunk, if there is one; where there is no room for that it grows on, else a failure leaves it to recovery.
     pub(super) fn seal(&mut self, cause: Cause) {
-        let Some(Open { writer, .. }) = self.open.take() else { return };
+        let Some(Open { writer, begun, touched, seal_from, compression }) = self.open.take() else { return };
         let name = writer.name().clone();
         self.volume.make_room_to_seal();
         match writer.seal(self.place.clock.now()) {
@@ -127,8 +131,18 @@ impl Appender {
                 info!(chunk = %name, bytes = sealed.len, spans = sealed.manifest.items, cause = cause.as_str(), "sealed chunk");
             }
             Ok(None) => debug!(chunk = %name, "removed an empty chunk"),
-            Err(SealError::Lost) => warn!(chunk = %name, "the chunk was taken by recovery, which seals it"),
-            Err(error) => {
+            // Left to recovery it would need room for a copy, and outlive younger ones until then.
+            Err(Unsealed { error, writer: Some(writer) }) => {
+                if seal_from == begun {
+                    warn!(chunk = %name, error = %chain(&error), "there is no room to seal the chunk");
+                }
+                let seal_from = self.place.clock.monotonic().saturating_add(SEAL_AGAIN);
+                self.open = Some(Open { writer: *writer, begun, touched, seal_from, compression });
+            }
+            Err(Unsealed { error: SealError::Lost, .. }) => {
+                warn!(chunk = %name, "the chunk was taken by recovery, which seals it");
+            }
+            Err(Unsealed { error, .. }) => {
                 error!(chunk = %name, error = %chain(&error), "cannot seal the chunk; recovery will, nothing is lost");
             }
         }

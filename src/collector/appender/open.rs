@@ -14,6 +14,8 @@ pub(super) struct Open {
     pub(super) writer: ChunkWriter,
     pub(super) begun: Duration,
     pub(super) touched: Duration,
+    /// Before this instant of the monotonic clock no seal is tried.
+    pub(super) seal_from: Duration,
     pub(super) compression: Compression,
 }
 

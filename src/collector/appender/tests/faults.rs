@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use super::super::chunk::SEAL_AGAIN;
 use super::super::{Cause, HOLD_OFF};
 use crate::api::Compression;
 use crate::archive::fs::{Dice, EIO, Effect, Fault, Fs as _, Op, SimFs};
@@ -184,23 +185,51 @@ fn the_reserve_seals_a_chunk_on_a_full_volume() {
     world.check_acknowledged("sealed");
 }
 
-#[test]
-fn without_room_the_chunk_is_left_to_recovery() {
+/// A chunk that is due, and for whose end there was no room a moment ago.
+fn world_too_full_to_seal() -> World {
     let mut world = world(Compression::Zstd);
     world.group().unwrap();
-    world.fs.set_capacity(Some(world.used()));
-    world.appender.seal(Cause::Age);
+    world.fs.set_capacity(Some(world.used() + 100));
+    world.set(|live| live.chunk.max_bytes = ByteSize(1));
+    world.appender.tend();
     assert_eq!(world.chunks()[0].1, ChunkState::InProgress);
-    assert_eq!(world.group(), Err(NotStored::VolumeFull));
-    world.fs.set_capacity(Some(CAPACITY));
-    assert_eq!(world.group(), Ok(()));
-    let (mut keeper, _) = world.keeper();
-    keeper.sweep();
-    world.clock.advance(small_chunks().recovery.inactive);
-    keeper.sweep();
-    let states: Vec<_> = world.chunks().into_iter().map(|(_, state)| state).collect();
-    assert_eq!(states, [ChunkState::Sealed, ChunkState::InProgress]);
-    world.check_acknowledged("recovered");
+    world
+}
+
+#[test]
+fn without_room_the_chunk_is_sealed_once_there_is_some() {
+    for comes_with in ["time", "a group"] {
+        let mut world = world_too_full_to_seal();
+        let before = world.fs.content(world.fs.paths().remove(0));
+        let (mut keeper, _) = world.keeper();
+        for _ in 0..3 {
+            world.idle(SEAL_AGAIN);
+            keeper.sweep();
+            assert_eq!(world.group(), Err(NotStored::VolumeFull));
+            assert!(world.fs.content(world.fs.paths().remove(0)) == before, "not cut back");
+        }
+        world.fs.set_capacity(Some(CAPACITY));
+        world.clock.advance(SEAL_AGAIN);
+        if comes_with == "time" {
+            world.appender.tend();
+        } else {
+            world.group().unwrap();
+        }
+        let states: Vec<_> = world.chunks().into_iter().map(|(_, state)| state).collect();
+        assert_eq!(states, [ChunkState::Sealed], "{comes_with}");
+        assert_eq!((world.place.committed.chunk(), world.stored.recovered.get()), (None, 0));
+        world.check_acknowledged(comes_with);
+    }
+}
+
+#[test]
+fn a_chunk_that_cannot_be_sealed_is_not_tried_with_every_group() {
+    let mut world = world_too_full_to_seal();
+    let cuts = |world: &World| world.fs.ops().iter().filter(|op| **op == Op::SetLen).count();
+    // A commit cuts once.
+    let before = cuts(&world);
+    (0..5).for_each(|_| assert_eq!(world.group(), Err(NotStored::VolumeFull)));
+    assert_eq!(cuts(&world), before + 5);
 }
 
 #[test]
