@@ -65,10 +65,11 @@
 //! # Recovery
 //! A writer's leftovers are taken at its next start, those of others once nobody changed them for
 //! `recovery.inactiveSeconds`, as observed on the observer's own monotonic clock (a live writer touches its chunk at
-//! least every minute). Taking is an atomic rename to `.recovering`, and only then is the file read. So a writer that
-//! was suspended and wakes up either has synced and checked its path before the rename, and then recovery reads what
-//! it acknowledged; or it finds its path gone, acknowledges nothing and begins a new chunk. It can corrupt nothing:
-//! recovery seals a *copy* of the valid frames under the chunk's own name and then unlinks the original.
+//! least every minute). One that cannot even be looked up for as long counts as unchanged, and what this process itself
+//! has given up is taken at once. Taking is an atomic rename to `.recovering`, and only then is the file read. So a
+//! writer that was suspended and wakes up either has synced and checked its path before the rename, and then recovery
+//! reads what it acknowledged; or it finds its path gone, acknowledges nothing and begins a new chunk. It can corrupt
+//! nothing: recovery seals a *copy* of the valid frames under the chunk's own name and then unlinks the original.
 //!
 //! | # | found | cause | action |
 //! | --- | --- | --- | --- |
@@ -91,7 +92,7 @@
 //! # Retention
 //! Oldest first, by the time in the name, until size and age are both within limits and the next chunk fits.
 //! It only deletes, so it works with no byte free. Deleting twice is deleting once, so two keepers do no harm.
-//! What recovery has claimed and could not seal goes by age as well, and by size after everything else.
+//! What recovery has claimed and could not seal goes in its turn like any other.
 //! What a running download holds stays beyond both limits, for a bounded time and while the volume has room.
 //!
 //! # Bundle

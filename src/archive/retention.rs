@@ -47,8 +47,10 @@ pub struct VolumeLimits {
 pub struct Known {
     /// Held by running downloads.
     pub pinned: BTreeSet<ChunkName>,
-    /// Claimed by recovery, which could make nothing of them: unreadable, or of a later format.
+    /// Recovery could make nothing of them: unreadable, or of a later format.
     pub unrecovered: BTreeSet<ChunkName>,
+    /// Claimed by recovery, which found no room for a copy.
+    pub waiting: BTreeSet<ChunkName>,
 }
 
 /// Why something goes.
@@ -116,27 +118,25 @@ impl Cause {
 /// most, for as long as whoever keeps the pins allows. They go where the volume has no room, because
 /// there the newest would be lost instead, and where they are cleared, because somebody wants them gone.
 ///
-/// A chunk that recovery has claimed has no writer any more. It goes where it is cleared; where recovery
-/// could make nothing of it, also by age, and to make room once nothing else is left that could.
+/// A chunk that recovery has claimed has no writer any more. It goes where it is cleared; once recovery was
+/// tried in vain, it goes like any other: younger ones must not make room for it.
 pub fn plan(inventory: &Inventory, known: &Known, limits: &Limits, now: Timestamp) -> Vec<Eviction> {
     let mut shortage = Shortage::of(inventory, known, limits);
     let (mut evictions, mut young) = (Vec::new(), Vec::new());
     for candidate in oldest_first(inventory) {
         match candidate.due(known, limits, now) {
             Some(cause) => {
-                shortage.relieve(candidate, limits);
+                shortage.relieve(candidate, known, limits);
                 evictions.push(candidate.evict(cause));
             }
+            None if candidate.may_be_recovered(known) => {}
             None => young.push(candidate),
         }
     }
-    young.retain(|candidate| !candidate.is_claimed() || candidate.is_among(&known.unrecovered));
-    // A stable sort: within both kinds the oldest stays first.
-    young.sort_by_key(|candidate| candidate.is_claimed());
     for candidate in young {
         match shortage.cause(candidate.is_among(&known.pinned)) {
             Some(cause) => {
-                shortage.relieve(candidate, limits);
+                shortage.relieve(candidate, known, limits);
                 evictions.push(candidate.evict(cause));
             }
             None => shortage.spare(candidate),
@@ -203,8 +203,17 @@ impl<'a> Candidate<'a> {
             return Some(Cause::Clear);
         }
         let is_old = limits.max_age.is_some_and(|max_age| now.saturating_since(started) > max_age);
-        let may_be_recovered = self.is_claimed() && !self.is_among(&known.unrecovered);
-        (is_old && !may_be_recovered && !self.is_among(&known.pinned)).then_some(Cause::Age)
+        (is_old && !self.may_be_recovered(known) && !self.is_among(&known.pinned)).then_some(Cause::Age)
+    }
+
+    /// Tells whether recovery has claimed it and was not tried in vain yet.
+    fn may_be_recovered(self, known: &Known) -> bool {
+        self.is_claimed() && !self.is_among(&known.unrecovered) && !self.is_among(&known.waiting)
+    }
+
+    /// Returns how many bytes are kept free for a copy of it: recovery makes one before it removes the orphan.
+    fn copy_len(self, known: &Known) -> u64 {
+        if self.is_claimed() && !self.is_among(&known.unrecovered) { self.name_and_len().1 } else { 0 }
     }
 
     fn is_among(self, chunks: &BTreeSet<ChunkName>) -> bool {
@@ -265,13 +274,13 @@ impl Shortage {
     }
 
     /// Reckons with one that goes.
-    fn relieve(&mut self, candidate: Candidate<'_>, limits: &Limits) {
-        let (_, len) = candidate.name_and_len();
+    fn relieve(&mut self, candidate: Candidate<'_>, known: &Known, limits: &Limits) {
+        let ((_, len), copy_len) = (candidate.name_and_len(), candidate.copy_len(known));
         self.left = self.left.saturating_sub(len);
-        self.over_limit = self.over_limit.saturating_sub(len);
+        self.over_limit = self.over_limit.saturating_sub(len).saturating_sub(copy_len);
         // What an unreadable one frees shows afterwards; until then it counts as a whole chunk, or all would go.
         let freed = if candidate.is_unreadable() { limits.headroom } else { len };
-        self.over_volume = self.over_volume.saturating_sub(freed);
+        self.over_volume = self.over_volume.saturating_sub(freed).saturating_sub(copy_len);
     }
 
     /// Reckons with one that stays: what is spared for a download goes beyond the limit, and a younger chunk must
@@ -283,11 +292,11 @@ impl Shortage {
 
 /// Returns by how many bytes the directory may grow before the next chunk is begun.
 fn growth(inventory: &Inventory, known: &Known, limits: &Limits) -> u64 {
-    let growing = inventory.growing().map(|chunk| limits.headroom.saturating_sub(chunk.len));
-    let claimed = inventory.chunks.iter().filter(|chunk| chunk.state == ChunkState::Recovering);
-    // Recovery makes a copy before it removes the orphan.
-    let copied = claimed.filter(|chunk| !known.unrecovered.contains(&chunk.name));
-    growing.chain(copied.map(|chunk| chunk.len)).fold(0, u64::saturating_add)
+    // One that recovery cannot even claim has no writer, either.
+    let growing = inventory.growing().filter(|chunk| !known.unrecovered.contains(&chunk.name));
+    let growing = growing.map(|chunk| limits.headroom.saturating_sub(chunk.len));
+    let copied = inventory.chunks.iter().map(|chunk| Candidate::Chunk(chunk).copy_len(known));
+    growing.chain(copied).fold(0, u64::saturating_add)
 }
 
 /// Returns what may go, in the order in which it goes: a chunk before its quarantined bytes.

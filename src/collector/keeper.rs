@@ -58,6 +58,8 @@ pub(super) struct Keeper {
     newer: HashSet<ChunkName>,
     /// Chunks whose recovery failed the last time, and not for want of room.
     failed: HashSet<ChunkName>,
+    /// Chunks whose recovery found no room the last time.
+    waiting: HashSet<ChunkName>,
     told_small: bool,
 }
 
@@ -66,7 +68,7 @@ impl Keeper {
     pub(super) fn new(place: Place, duty: Duty, sources: &Sources, pins: Pins) -> Self {
         let Sources { settings, inventory, health, share, stored, .. } = sources.clone();
         let inactive = settings.load().recovery.inactive;
-        let watch = OrphanWatch::new(place.writer.clone(), place.incarnation, inactive);
+        let watch = OrphanWatch::new(place.writer.clone(), inactive);
         let catalog = Catalog::new(&place.data_dir);
         Self {
             place,
@@ -83,6 +85,7 @@ impl Keeper {
             told_unreadable: HashSet::new(),
             newer: HashSet::new(),
             failed: HashSet::new(),
+            waiting: HashSet::new(),
             told_small: false,
         }
     }
@@ -195,7 +198,7 @@ impl Keeper {
     fn retain(&self, inventory: &Inventory) {
         let limits = self.limits();
         let unrecovered = self.newer.union(&self.failed).cloned().collect();
-        let known = Known { pinned: self.pins.held(), unrecovered };
+        let known = Known { pinned: self.pins.held(), unrecovered, waiting: self.waiting.iter().cloned().collect() };
         let plan = retention::plan(inventory, &known, &limits, self.place.clock.now());
         if plan.is_empty() {
             return;
@@ -257,7 +260,7 @@ impl Keeper {
                 warn!(%error, "cannot remove what an interrupted recovery left");
             }
         }
-        for unrecovered in [&mut self.newer, &mut self.failed] {
+        for unrecovered in [&mut self.newer, &mut self.failed, &mut self.waiting] {
             unrecovered.retain(|chunk| inventory.chunks.iter().any(|known| known.name == *chunk));
         }
         due.chunks.iter().filter(|chunk| !self.newer.contains(*chunk) && self.recover_one(chunk)).count()
@@ -269,6 +272,7 @@ impl Keeper {
         match recovery::recover(site, chunk) {
             Ok(outcome) => {
                 self.failed.remove(chunk);
+                self.waiting.remove(chunk);
                 self.catalog.forget(chunk);
                 self.tell(chunk, outcome)
             }
@@ -307,10 +311,10 @@ impl Keeper {
     fn put_off(&mut self, chunk: &ChunkName, error: &RecoveryError) {
         self.metrics.recovery_failures.inc();
         self.watch.defer(chunk, self.place.clock.monotonic());
-        // On a full volume it waits for retention; else it may never be recovered, and must not stay for ever.
-        if !error.is_full() {
-            self.failed.insert(chunk.clone());
-        }
+        let (now, before) =
+            if error.is_full() { (&mut self.waiting, &mut self.failed) } else { (&mut self.failed, &mut self.waiting) };
+        before.remove(chunk);
+        now.insert(chunk.clone());
         error!(%chunk, error = chain(error), reason = error.reason(), "cannot recover the chunk, trying again later");
     }
 

@@ -7,11 +7,19 @@ use super::copy::{Source, write_chunk};
 use super::quarantine::quarantine;
 use super::temporary::{self, rename};
 use super::{Outcome, Recovered, RecoveryError, Repair, Site, plan};
-use crate::archive::fs::{File, FileId, Fs};
+use crate::archive::fs::{File, FileId, Fs, is_of_one_file};
 use crate::archive::layout;
 use crate::archive::manifest::Damage;
 use crate::archive::name::{ChunkName, ChunkState};
 use crate::archive::scan::{Scan, ScanError, scan};
+
+/// What a look at a path found.
+#[derive(PartialEq, Eq)]
+enum Look {
+    Found(FileId),
+    Unreadable,
+    Gone,
+}
 
 /// A file that was opened and scanned.
 struct Read {
@@ -45,9 +53,14 @@ fn claim(site: Site<'_>, chunk: &ChunkName) -> io::Result<Option<PathBuf>> {
     let from = layout::chunk_path(data_dir, chunk, ChunkState::InProgress);
     let to = layout::chunk_path(data_dir, chunk, ChunkState::Recovering);
     // A rename replaces its target: a chunk claimed before must be done first.
-    if if_there(fs.stat(&to))?.is_none() {
-        let Some(orphan) = if_there(fs.stat(&from))? else { return Ok(None) };
-        match rename(fs, &from, &to, orphan.id) {
+    if look(fs, &to)? == Look::Gone {
+        let renamed = match look(fs, &from)? {
+            Look::Gone => return Ok(None),
+            Look::Found(id) => rename(fs, &from, &to, id),
+            // A writer that lives after all finds its path gone; and once claimed, it can be evicted in its turn.
+            Look::Unreadable => fs.rename(&from, &to),
+        };
+        match renamed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         }
@@ -55,6 +68,14 @@ fn claim(site: Site<'_>, chunk: &ChunkName) -> io::Result<Option<PathBuf>> {
     // Before the read: a crash must not give a file its writer's name back that was read already.
     fs.sync_dir(&layout::chunks_dir(data_dir))?;
     Ok(Some(to))
+}
+
+/// Looks a path up; what is wrong with this file alone is no error.
+fn look(fs: &dyn Fs, path: &Path) -> io::Result<Look> {
+    match fs.stat(path) {
+        Err(error) if is_of_one_file(&error) => Ok(Look::Unreadable),
+        other => Ok(if_there(other)?.map_or(Look::Gone, |stat| Look::Found(stat.id))),
+    }
 }
 
 /// Opens and scans a file; `None` where there is none.

@@ -7,15 +7,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::archive::catalog::{Chunk, Inventory};
+use crate::archive::catalog::Inventory;
 use crate::archive::name::{ChunkName, ChunkState};
-use crate::ids::{Incarnation, WriterId};
+use crate::ids::WriterId;
 
 /// Watches chunks in progress, claimed chunks and temporary files over many sweeps.
 #[derive(Debug)]
 pub struct OrphanWatch {
     writer: WriterId,
-    incarnation: Incarnation,
     inactive: Duration,
     seen: HashMap<String, Seen>,
 }
@@ -41,8 +40,8 @@ impl OrphanWatch {
     /// Makes a watch for the writer that it runs beside, which holds the lock of its id.
     ///
     /// A file not seen to change for `inactive` is an orphan.
-    pub fn new(writer: WriterId, incarnation: Incarnation, inactive: Duration) -> Self {
-        Self { writer, incarnation, inactive, seen: HashMap::new() }
+    pub fn new(writer: WriterId, inactive: Duration) -> Self {
+        Self { writer, inactive, seen: HashMap::new() }
     }
 
     /// Sets how long a file has to stay unchanged; holds for files from their next change on.
@@ -52,9 +51,9 @@ impl OrphanWatch {
 
     /// Takes a sweep into account and tells what is due.
     ///
-    /// `live` is the chunk that this process writes: never due. Chunks of this writer's
-    /// former lives are due at once: their process is gone, since we have its lock.
-    /// `now` is monotonic time.
+    /// `live` is the chunk that this process writes, asked for after the inventory was read: never due.
+    /// This writer's other chunks are due at once: they are of former lives, whose process is gone, since
+    /// we have its lock, or this one has given them up. `now` is monotonic time.
     pub fn observe(&mut self, inventory: &Inventory, live: Option<&ChunkName>, now: Duration) -> Due {
         let mut due = Due::default();
         let mut seen = HashMap::new();
@@ -62,11 +61,7 @@ impl OrphanWatch {
             if chunk.state == ChunkState::Sealed || live == Some(&chunk.name) {
                 continue;
             }
-            // Whether somebody still writes to it cannot be seen, so it is watched from when it can.
-            if chunk.unreadable && chunk.state == ChunkState::InProgress && !self.is_leftover(chunk) {
-                continue;
-            }
-            let wait = if self.is_leftover(chunk) { Duration::ZERO } else { self.inactive };
+            let wait = if chunk.name.writer() == &self.writer { Duration::ZERO } else { self.inactive };
             let key = chunk.name.file_name(chunk.state);
             let sight = self.sight(&key, chunk.len, chunk.modified, now, wait);
             seen.insert(key, sight);
@@ -100,10 +95,6 @@ impl OrphanWatch {
         }
     }
 
-    fn is_leftover(&self, chunk: &Chunk) -> bool {
-        chunk.name.writer() == &self.writer && chunk.name.incarnation() != self.incarnation
-    }
-
     /// Returns when a file is due: later than before where it has changed.
     fn sight(&self, key: &str, len: u64, modified: Duration, now: Duration, wait: Duration) -> Seen {
         match self.seen.get(key) {
@@ -118,13 +109,13 @@ impl OrphanWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::catalog::Temporary;
+    use crate::archive::catalog::{Chunk, Temporary};
     use crate::archive::testing::chunk;
 
     const INACTIVE: Duration = Duration::from_mins(10);
 
     fn watch() -> OrphanWatch {
-        OrphanWatch::new("own".parse().unwrap(), Incarnation(2), INACTIVE)
+        OrphanWatch::new("own".parse().unwrap(), INACTIVE)
     }
 
     fn of(name: &ChunkName, state: ChunkState, len: u64, modified: u64) -> Inventory {
@@ -150,19 +141,19 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_that_cannot_be_looked_up_is_watched_from_when_it_can() {
+    fn a_chunk_that_cannot_be_looked_up_for_as_long_is_due_too() {
         let (mut watch, other, before) = (watch(), chunk("other", 9, 0), chunk("own", 1, 0));
         let unreadable = |name: &ChunkName| {
             let mut inventory = of(name, ChunkState::InProgress, 0, 0);
             inventory.chunks[0].unreadable = true;
             inventory
         };
-        for now in [0, 601, 1_201] {
-            assert_eq!(watch.observe(&unreadable(&other), None, secs(now)), Due::default());
+        let seen = of(&other, ChunkState::InProgress, 1, 1);
+        for (inventory, now) in [(unreadable(&other), 0), (seen, 599), (unreadable(&other), 700)] {
+            assert_eq!(watch.observe(&inventory, None, secs(now)), Due::default());
         }
-        let seen = of(&other, ChunkState::InProgress, 0, 0);
-        assert_eq!(watch.observe(&seen, None, secs(1_300)), Due::default());
-        assert_eq!(watch.observe(&seen, None, secs(1_900)).chunks, std::slice::from_ref(&other));
+        assert_eq!(watch.observe(&unreadable(&other), None, secs(1_299)), Due::default());
+        assert_eq!(watch.observe(&unreadable(&other), None, secs(1_300)).chunks, std::slice::from_ref(&other));
         assert_eq!(watch.observe(&unreadable(&before), None, secs(2_000)).chunks, [before]);
     }
 
@@ -182,11 +173,12 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_of_this_life_that_was_given_up_becomes_an_orphan() {
-        let (mut watch, poisoned) = (watch(), chunk("own", 2, 0));
+    fn a_chunk_of_this_life_that_was_given_up_is_due_at_once() {
+        let (poisoned, next) = (chunk("own", 2, 0), chunk("own", 2, 1));
         let inventory = of(&poisoned, ChunkState::InProgress, 1, 1);
-        assert_eq!(watch.observe(&inventory, None, secs(0)), Due::default());
-        assert_eq!(watch.observe(&inventory, None, INACTIVE).chunks, [poisoned]);
+        for live in [None, Some(&next)] {
+            assert_eq!(watch().observe(&inventory, live, secs(0)).chunks, std::slice::from_ref(&poisoned));
+        }
     }
 
     #[test]

@@ -27,31 +27,48 @@ fn check(inventory: &Inventory, pinned: &[u64], limits: Limits, now: Timestamp, 
     assert_eq!(goes, expected);
 }
 
-/// Checks which of four sealed chunks and two older claimed ones go; of the first one recovery made nothing.
+/// Checks which of four sealed chunks and three older claimed ones go: of the first one recovery made nothing, the
+/// second it did not try, for the third there was no room.
 #[track_caller]
 fn check_claimed(limits: Limits, now: Timestamp, expected: &[(Target, Cause)]) {
-    let mut inventory = inventory(6);
-    inventory.chunks[..2].iter_mut().for_each(|chunk| chunk.state = ChunkState::Recovering);
-    let known = Known { unrecovered: [chunk("a", 1, 0)].into(), ..Known::default() };
+    let mut inventory = inventory(7);
+    inventory.chunks[..3].iter_mut().for_each(|chunk| chunk.state = ChunkState::Recovering);
+    let [unrecovered, waiting] = [0, 2].map(|n| [chunk("a", 1, n)].into());
+    let known = Known { unrecovered, waiting, ..Known::default() };
     let goes: Vec<_> = plan(&inventory, &known, &limits, now).into_iter().map(|e| (e.target, e.cause)).collect();
     assert_eq!(goes, expected);
 }
 
 #[test]
-fn what_recovery_made_nothing_of_goes_by_age_and_when_cleared_and_else_last() {
+fn what_recovery_was_tried_on_in_vain_goes_in_its_turn() {
     let claimed = |n, cause| (Target::Claimed(chunk("a", 1, n)), cause);
     let sealed = |n, cause| (Target::Chunk(chunk("a", 1, n)), cause);
     let limits = |max_bytes| Limits { max_bytes, ..LIMITS };
-    // 610 bytes, 90 of growth, 100 for the copy that is still to be made, and as many for the next chunk.
-    check_claimed(limits(900), at(9), &[]);
-    check_claimed(limits(800), at(9), &[sealed(2, Cause::Size)]);
-    let size: Vec<_> = (2..6).map(|n| sealed(n, Cause::Size)).chain([claimed(0, Cause::Size)]).collect();
-    check_claimed(limits(400), at(9), &size);
+    // 710 bytes, 90 of growth, 200 for the copies that are still to be made, and 100 for the next chunk.
+    check_claimed(limits(1_100), at(9), &[]);
+    check_claimed(limits(1_000), at(9), &[claimed(0, Cause::Size)]);
+    // Together with the room for its copy.
+    let both = [claimed(0, Cause::Size), claimed(2, Cause::Size)];
+    check_claimed(limits(999), at(9), &both);
+    check_claimed(limits(800), at(9), &both);
+    check_claimed(limits(799), at(9), &[&both[..], &[sealed(3, Cause::Size)]].concat());
+    let volume = Some(VolumeLimits { free: 390 - 200, keep_free: 100, keep_ours: 0 });
+    check_claimed(Limits { volume, ..limits(1_100) }, at(9), &both.map(|(target, _)| (target, Cause::Volume)));
     // What goes by age need not be made up for by others.
     let aged = Limits { max_age: Some(Duration::from_secs(5)), ..limits(800) };
-    check_claimed(aged, at(7), &[claimed(0, Cause::Age)]);
-    let cleared = Limits { clear_before: Some(at(2)), ..limits(900) };
+    check_claimed(aged, at(8), &[claimed(0, Cause::Age), claimed(2, Cause::Age)]);
+    let cleared = Limits { clear_before: Some(at(2)), ..limits(800) };
     check_claimed(cleared, at(9), &[claimed(0, Cause::Clear), claimed(1, Cause::Clear)]);
+}
+
+#[test]
+fn what_recovery_cannot_even_claim_does_not_count_as_growing() {
+    let mut inventory = inventory(3);
+    let bad = Chunk { name: chunk("b", 1, 9), len: 0, unreadable: true, ..inventory.chunks[3].clone() };
+    let known = Known { unrecovered: [bad.name.clone()].into(), ..Known::default() };
+    inventory.chunks.push(bad);
+    assert_eq!(plan(&inventory, &known, &LIMITS, at(9)), []);
+    assert_eq!(plan(&inventory, &Known::default(), &LIMITS, at(9)).len(), 1);
 }
 
 #[test]

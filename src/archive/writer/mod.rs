@@ -122,10 +122,13 @@ impl ChunkWriter {
     ) -> Result<Self, CreateError> {
         let encoder = Encoder::new(options.compression).map_err(CreateError::Compressor)?;
         let path = chunks_dir.join(name.file_name(ChunkState::InProgress));
-        let refused = |source| CreateError::Create { path: path.clone(), source };
-        let file = fs.create_new(&path).map_err(refused)?;
-        let id = file.stat().map_err(refused)?.id;
+        // Before there is a file: a chunk of this process that is not published is taken for one that was given up.
         committed.publish(&name, 0);
+        let created = fs.create_new(&path).and_then(|file| Ok((file.stat()?.id, file)));
+        let (id, file) = created.map_err(|source| {
+            committed.clear();
+            CreateError::Create { path: path.clone(), source }
+        })?;
         let layout = Layout::new(name, options.compression, options.member_bytes);
         Ok(Self {
             fs,

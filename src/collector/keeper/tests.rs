@@ -210,6 +210,62 @@ fn one_file_that_cannot_be_looked_up_stops_neither_retention_nor_recovery() {
 }
 
 #[test]
+fn an_open_chunk_of_another_that_cannot_be_looked_up_is_claimed_and_goes_in_its_turn() {
+    let world = world_with(3);
+    let others = crate::archive::testing::chunk("other", 9, 0);
+    let path = |state| format!("{CHUNKS}/{}", others.file_name(state));
+    world.fs.put(path(ChunkState::InProgress), b"");
+    for state in [ChunkState::InProgress, ChunkState::Recovering] {
+        world.fs.spoil(path(state), Errno::IO);
+    }
+    let (mut keeper, inventory) = world.keeper();
+    let state = || inventory.load().chunks.iter().find(|chunk| chunk.name == others).map(|chunk| chunk.state);
+    keeper.sweep();
+    assert_eq!(state(), Some(ChunkState::InProgress));
+    world.clock.advance(small_chunks().recovery.inactive);
+    keeper.sweep();
+    assert_eq!((state(), world.stored.recovery_failures.get()), (Some(ChunkState::Recovering), 1));
+    // It was begun after the first of the others, and before the second, which has to go as well.
+    let one = world.used() / 3;
+    world.set(|live| live.retention.max_bytes = ByteSize(one + live.chunk.max_bytes.0));
+    keeper.sweep();
+    assert_eq!((state(), left(&world), evicted(&world, "size")), (None, vec![3], 3));
+}
+
+#[test]
+fn what_waits_for_room_goes_before_younger_chunks() {
+    let mut world = leftover();
+    let (mut keeper, _) = world.keeper();
+    world.set(|live| live.chunk.max_bytes = ByteSize(1));
+    world.fs.set_capacity(Some(world.used()));
+    keeper.sweep();
+    let [(waiting, ChunkState::Recovering)] = &world.chunks()[..] else { panic!("{:?}", world.chunks()) };
+    world.fs.set_capacity(Some(1 << 20));
+    world.clock.advance(Duration::from_secs(1));
+    world.group().unwrap();
+    let [_, (younger, ChunkState::Sealed)] = &world.chunks()[..] else { panic!("{:?}", world.chunks()) };
+    let younger_len = world.fs.content(format!("{CHUNKS}/{}", younger.file_name(ChunkState::Sealed))).unwrap().len();
+    world.set(|live| live.retention.max_bytes = ByteSize(younger_len as u64 + 1));
+    assert!(younger > waiting);
+    keeper.sweep();
+    assert_eq!(world.chunks(), [(younger.clone(), ChunkState::Sealed)]);
+}
+
+#[test]
+fn a_chunk_that_its_writer_has_given_up_is_recovered_at_once() {
+    let mut world = World::new();
+    world.fs.set_capacity(Some(1 << 20));
+    world.group().unwrap();
+    world.fs.fail_every(Op::Sync);
+    assert_eq!(world.group(), Err(NotStored::StorageFailed));
+    world.fs.mend();
+    let (mut keeper, _) = world.keeper();
+    keeper.sweep();
+    assert_eq!((world.stored.recovered.get(), world.chunks()[0].1), (1, ChunkState::Sealed));
+    world.check_acknowledged("recovered");
+}
+
+#[test]
 fn what_cannot_be_recovered_does_not_outlive_the_limits() {
     let unrecovered = || {
         let world = leftover();

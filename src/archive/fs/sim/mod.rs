@@ -98,7 +98,7 @@ impl SimFs {
         self.lock().failing.push(op);
     }
 
-    /// Fails every look at one path, as a bad inode does, until [`Self::mend`]; it can be removed.
+    /// Fails every look at what lies at a path, as a bad inode does, until [`Self::mend`]; it can be renamed and removed.
     pub(crate) fn spoil(&self, path: impl AsRef<Path>, errno: Errno) {
         self.lock().spoiled.insert(path.as_ref().to_owned(), errno);
     }

@@ -58,9 +58,10 @@ impl Volume {
         }
     }
 
-    /// Fails where a path was spoiled.
+    /// Fails where a path was spoiled and something is there.
     pub(super) fn sound(&self, path: &Path) -> io::Result<&Self> {
-        self.spoiled.get(path).map_or(Ok(self), |&errno| Err(errno.into()))
+        let is_there = self.visible.contains_key(path) || self.dirs.contains(path);
+        self.spoiled.get(path).filter(|_| is_there).map_or(Ok(self), |&errno| Err(errno.into()))
     }
 
     pub(super) fn lookup(&self, path: &Path) -> io::Result<u64> {
