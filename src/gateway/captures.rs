@@ -7,14 +7,15 @@ use futures::stream::{BoxStream, SelectAll, StreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
+use kube::runtime::watcher as watch;
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use kube::{Client, Resource as _};
 use tracing::warn;
 
 use crate::api::{State, TraceCapture};
 use crate::ids::CaptureId;
 use crate::installation::Watched;
+use crate::installation::again::begin_again;
 use crate::installation::answer::is_forbidden;
 use crate::telemetry::chain;
 
@@ -200,8 +201,7 @@ fn changes(client: &Client, watched: &Watched) -> SelectAll<BoxStream<'static, C
             Some(namespace) => Api::namespaced(client.clone(), namespace),
             None => Api::all(client.clone()),
         };
-        let events = watch(api, watcher::Config::default()).default_backoff();
-        events.map(move |event| (scope, event)).boxed()
+        begin_again(watch(api, watcher::Config::default())).map(move |event| (scope, event)).boxed()
     });
     streams.collect()
 }

@@ -2,6 +2,7 @@
 //!
 //! It knows kube's client and decides nothing: what is done with what is read here is the roles' own.
 
+pub mod again;
 pub mod answer;
 pub mod collector_url;
 pub mod deadline;

@@ -17,6 +17,7 @@ use super::options::Watched;
 use crate::api::TraceCapture;
 use crate::api::names::CAPTURE_LABEL;
 use crate::ids::CaptureId;
+use crate::installation::again::begin_again;
 use crate::installation::answer;
 
 /// What one of the streams brought.
@@ -91,9 +92,8 @@ fn captures(client: &Client, namespace: Option<&str>, source: Source) -> BoxStre
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
-    watch(api, watcher::Config::default())
-        .modify(|capture| capture.meta_mut().managed_fields = None)
-        .default_backoff()
+    let events = watch(api, watcher::Config::default()).modify(|capture| capture.meta_mut().managed_fields = None);
+    begin_again(events)
         .map(move |event| match event {
             Ok(event) => Change::Capture(source, event),
             Err(error) => Change::Fault(source, error),
@@ -107,9 +107,9 @@ fn children(client: &Client, namespace: Option<&str>, source: Source, kind: Kind
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         None => Api::all_with(client.clone(), &resource),
     };
-    watch(api, watcher::Config::default().labels(CAPTURE_LABEL))
-        .modify(|child| child.metadata.managed_fields = None)
-        .default_backoff()
+    let of_captures = watcher::Config::default().labels(CAPTURE_LABEL);
+    let events = watch(api, of_captures).modify(|child| child.metadata.managed_fields = None);
+    begin_again(events)
         .map(move |event| match event {
             Ok(event) => Change::Child(source, kind, event),
             Err(error) => Change::Fault(source, error),

@@ -1,6 +1,7 @@
 //! Bad days of the API server: each is survived, and told.
 
 use serde_json::json;
+use tracecapture::operator::options::{Options, Watched};
 
 use crate::fake::{FakeApi, Fault};
 use crate::site::{CHILDREN, SHOP, Site, capture, minutes, options, pass, seconds};
@@ -47,6 +48,28 @@ async fn an_outage_of_ten_minutes_is_survived() {
     site.api.heal();
     pass(minutes(6)).await;
     assert!(site.has_children());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_during_an_outage_is_seen_within_seconds_of_its_end() {
+    let api = FakeApi::new();
+    // Several watches: one of them alone might begin again by chance.
+    let namespaces: Vec<_> = (0..8).map(|n| format!("shop-{n}")).collect();
+    let watched = Watched::Namespaces(namespaces.clone());
+    let site = Site::with(api, Options { watched, ..options("operator-0") });
+    pass(minutes(1)).await;
+    // Watches that run end after five minutes.
+    site.api.fail(ALWAYS, refused(503, "ServiceUnavailable"), |asked| asked.verb == "watch");
+    pass(minutes(8)).await;
+    for namespace in &namespaces {
+        let mut capture = capture(json!({}));
+        capture["metadata"]["namespace"] = json!(namespace);
+        site.api.put("tracecaptures", capture);
+    }
+    site.api.heal();
+    pass(seconds(12)).await;
+    let made = namespaces.iter().filter(|name| site.api.get("statefulsets", name, "checkout-collector").is_some());
+    assert_eq!(made.count(), namespaces.len());
 }
 
 #[tokio::test(start_paused = true)]
