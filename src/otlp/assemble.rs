@@ -82,7 +82,9 @@ pub(crate) struct Assembler<'s> {
     line: Option<Line>,
     /// How many bytes of lines are still to be expected.
     expected: usize,
-    /// How many bytes closed segments have, and how many their buffers take.
+    /// How many bytes of lines closed segments have, and how many bytes of memory they take.
+    ///
+    /// Trace ids of the open one are counted with it once it is closed: looking at them with each span would be felt.
     closed: usize,
     closed_capacity: usize,
     /// How many bytes all lines may have.
@@ -332,7 +334,7 @@ impl<'s> Assembler<'s> {
         self.expected = self.expected.saturating_sub(self.out.len());
         self.closed = self.closed.saturating_add(self.out.len());
         self.segment.lines = self.out.take();
-        self.closed_capacity = self.closed_capacity.saturating_add(self.segment.lines.capacity());
+        self.closed_capacity = self.closed_capacity.saturating_add(self.segment.held_bytes());
         self.segments.push(std::mem::take(&mut self.segment));
         self.services.clear();
         self.services_room = MAX_SERVICES_BYTES;

@@ -39,7 +39,7 @@ impl Transcoder {
 
     /// Does the same with memory from `room`, asked for in steps as the lines grow.
     ///
-    /// What was taken is not given back here: the capacities of the segments are what of it is still in use.
+    /// What was taken is not given back here: [`Segment::held_bytes`] is what of it is still in use.
     ///
     /// # Errors
     /// [`BadData`], [`NoRoom`](BadData::NoRoom) among them; `segments` is then as it was.

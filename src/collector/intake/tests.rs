@@ -152,6 +152,20 @@ async fn lines_are_counted_as_they_grow() {
     assert!(matches!(outcome, Outcome::Refused { refusal: Refusal::TooLarge, .. }), "{outcome:?}");
 }
 
+#[tokio::test]
+async fn trace_ids_are_counted_while_lines_wait() {
+    let (intake, receiver) = intake(ReceiveSettings::default());
+    let of_trace = |n: u64| field(2, &[field(1, &[[9; 8], n.to_be_bytes()].concat()), field(2, &[2; 8])].concat());
+    let spans: Vec<u8> = (0..10_000).flat_map(of_trace).collect();
+    let request = request(&intake, Compression::Identity, field(1, &field(2, &spans)));
+    let submitted = intake.submit(request);
+    futures::pin_mut!(submitted);
+    assert!(futures::poll!(&mut submitted).is_pending());
+    let group = receiver.recv_group(usize::MAX, Duration::from_mins(1)).unwrap();
+    let lines: usize = group.iter().flat_map(|of| &of.segments).map(|segment| segment.lines.capacity()).sum();
+    assert!(intake.budget.used() >= to_u64(lines + 10_000 * 16), "{} for {lines}", intake.budget.used());
+}
+
 #[test]
 fn clients_are_told_what_was_left_out() {
     let report = Report { accepted: 5, rejected: 2, ..Report::default() };

@@ -124,9 +124,9 @@ impl Workshop {
         if let Some(bytes) = segments.iter().map(|segment| segment.lines.len()).find(|&bytes| bytes > MAX_RAW) {
             return Err(Fault::SegmentTooLong { bytes });
         }
-        // From here on only the lines are held.
+        // From here on only the segments are held.
         *body = Bytes::new();
-        permit.settle(segments.iter().map(|segment| segment.lines.capacity()).sum());
+        permit.settle(segments.iter().map(Segment::held_bytes).sum());
         if scratch.capacity() <= KEPT_SCRATCH_BYTES {
             self.scratch = scratch;
         }

@@ -31,6 +31,10 @@ const FREE_MOVED_BYTES: usize = 1 << 20;
 
 /// The wire type of what has a length.
 const LEN: u8 = 2;
+
+/// No key that is known has as many bytes.
+const LONGEST_KEY: usize = 64;
+
 /// The size of a long message's length.
 const LENGTH_BYTES: usize = 5;
 
@@ -71,7 +75,6 @@ pub(crate) fn read_with(
         scan: Scanner::new(text),
         out,
         written: Vec::new(),
-        scratch: Vec::new(),
         moved: 0,
         max_moved: text.len().saturating_mul(MAX_MOVES).max(FREE_MOVED_BYTES),
         is_utf8: std::str::from_utf8(text).is_ok(),
@@ -91,7 +94,6 @@ struct Reader<'a, 'o> {
     out: &'o mut Vec<u8>,
     /// The fields of the objects that are open, by number, and where each begins in `out`.
     written: Vec<(u32, usize)>,
-    scratch: Vec<u8>,
     /// How many bytes were moved to take back what stood before them, and how many may be.
     moved: usize,
     max_moved: usize,
@@ -175,7 +177,7 @@ impl Reader<'_, '_> {
         message: &'static Message,
         expected: &mut usize,
     ) -> Result<Option<(u32, &'static Field)>, Stop> {
-        let unescaped = self.scan.key()?.unescaped()?;
+        let Some(unescaped) = self.scan.key()?.unescaped_within(LONGEST_KEY)? else { return Ok(None) };
         let name = &*unescaped;
         let found = message.fields.iter().enumerate().find(|(_, field)| field.name.as_bytes() == name);
         let Some((index, field)) = found.filter(|(_, field)| !matches!(field.kind, Kind::Unknown)) else {

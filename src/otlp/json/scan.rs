@@ -216,7 +216,7 @@ impl<'a> Scanner<'a> {
                     }
                     open.push(close);
                     if close == b'}' {
-                        self.key()?.unescaped()?;
+                        self.key()?.look_through()?;
                     }
                     continue;
                 }
@@ -234,7 +234,7 @@ impl<'a> Scanner<'a> {
         while let Some(&close) = open.last() {
             if self.more(close)? {
                 if close == b'}' {
-                    self.key()?.unescaped()?;
+                    self.key()?.look_through()?;
                 }
                 return Ok(true);
             }
@@ -245,7 +245,7 @@ impl<'a> Scanner<'a> {
 
     fn skip_scalar(&mut self) -> Result<(), Stop> {
         match self.peek() {
-            Some(b'"') => self.string()?.unescaped().map(drop),
+            Some(b'"') => self.string()?.look_through(),
             Some(b't') => self.literal(b"true"),
             Some(b'f') => self.literal(b"false"),
             Some(b'n') => self.literal(b"null"),

@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use crate::otlp::wire::Stop;
 
+/// A character takes so many bytes as an escape at the most.
+const ESCAPE_BYTES: usize = 6;
+
 /// A string between its quotes, as it stands in the text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RawString<'a> {
@@ -21,8 +24,21 @@ impl<'a> RawString<'a> {
             return Ok(Cow::Borrowed(self.raw));
         }
         let mut text = Vec::new();
-        self.unescape(&mut text)?;
+        self.unescape(|part| text.extend_from_slice(part))?;
         Ok(Cow::Owned(text))
+    }
+
+    /// Does the same where a longer text than `max_len` means nothing: then the string is only looked through.
+    pub(super) fn unescaped_within(&self, max_len: usize) -> Result<Option<Cow<'a, [u8]>>, Stop> {
+        if self.raw.len() > max_len.saturating_mul(ESCAPE_BYTES) {
+            return self.look_through().map(|()| None);
+        }
+        self.unescaped().map(Some)
+    }
+
+    /// Looks for escapes that do not exist, without a copy.
+    pub(super) fn look_through(&self) -> Result<(), Stop> {
+        if self.is_escaped { self.unescape(|_| ()).map(drop) } else { Ok(()) }
     }
 
     /// Makes the error for this string.
@@ -31,33 +47,34 @@ impl<'a> RawString<'a> {
         Stop::Malformed { offset: self.offset, what }
     }
 
-    /// Appends the string without its escapes; tells whether half a surrogate pair was replaced by U+FFFD.
-    pub(super) fn unescape(&self, out: &mut Vec<u8>) -> Result<bool, Stop> {
+    /// Gives out the string without its escapes, part by part, none of which begins or ends within a character of an
+    /// escape; tells whether half a surrogate pair was replaced by U+FFFD.
+    pub(super) fn unescape(&self, mut put: impl FnMut(&[u8])) -> Result<bool, Stop> {
         let mut repaired = false;
         let mut rest = self.raw;
         while let Some(at) = memchr::memchr(b'\\', rest) {
             let (plain, escape) = rest.split_at(at);
-            out.extend_from_slice(plain);
+            put(plain);
             let [_, kind, tail @ ..] = escape else { return Err(self.malformed("an escape cut short")) };
             rest = tail;
             match kind {
-                b'"' | b'\\' | b'/' => out.push(*kind),
-                b'n' => out.push(b'\n'),
-                b't' => out.push(b'\t'),
-                b'r' => out.push(b'\r'),
-                b'b' => out.push(0x08),
-                b'f' => out.push(0x0c),
+                b'"' | b'\\' | b'/' => put(&[*kind]),
+                b'n' => put(b"\n"),
+                b't' => put(b"\t"),
+                b'r' => put(b"\r"),
+                b'b' => put(b"\x08"),
+                b'f' => put(b"\x0c"),
                 b'u' => {
                     let (character, used) = self.unicode(tail)?;
                     repaired |= character.is_none();
                     let character = character.unwrap_or(char::REPLACEMENT_CHARACTER);
-                    out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                    put(character.encode_utf8(&mut [0; 4]).as_bytes());
                     rest = tail.get(used..).unwrap_or_default();
                 }
                 _ => return Err(self.malformed("an escape that does not exist")),
             }
         }
-        out.extend_from_slice(rest);
+        put(rest);
         Ok(repaired)
     }
 

@@ -1,7 +1,5 @@
 //! Values of fields: what each kind accepts, and its protobuf.
 
-use std::borrow::Cow;
-
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -21,6 +19,9 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_allow_trailing_bits(true);
 const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+
+/// No id has as many digits.
+const LONGEST_ID: usize = 64;
 
 /// Stands for an id that is none: no id has one byte, so whoever applies the rules of ids sees it.
 const INVALID_ID: &[u8] = &[0];
@@ -81,26 +82,21 @@ impl Reader<'_, '_> {
             self.delimited(number, string.raw);
             return Ok(());
         }
-        let mut decoded = std::mem::take(&mut self.scratch);
-        decoded.clear();
-        let mut repaired = string.unescape(&mut decoded)?;
-        if let Cow::Owned(text) = String::from_utf8_lossy(&decoded) {
-            repaired = true;
-            decoded = text.into_bytes();
-        }
-        self.read.repaired_strings += u64::from(repaired);
-        self.delimited(number, &decoded);
-        self.scratch = decoded;
-        Ok(())
+        // Straight to where it belongs: it may be as long as the whole text, and a copy would be counted nowhere.
+        let start = self.begin_message(number, true);
+        let (out, is_utf8, mut repaired) = (&mut *self.out, self.is_utf8, false);
+        let half = string.unescape(|part| repaired |= put_text(out, part, is_utf8))?;
+        self.read.repaired_strings += u64::from(repaired || half);
+        self.end_message(start, true)
     }
 
     fn bytes(&mut self, number: u32) -> Result<(), Stop> {
         let string = self.scan.string()?;
         let text = string.unescaped()?;
         let alphabet = if text.iter().any(|byte| matches!(byte, b'-' | b'_')) { BASE64_URL } else { BASE64 };
-        let bytes = alphabet.decode(&text).map_err(|_| string.malformed("bytes that are no base64"))?;
-        self.delimited(number, &bytes);
-        Ok(())
+        let start = self.begin_message(number, true);
+        alphabet.decode_vec(&text, self.out).map_err(|_| string.malformed("bytes that are no base64"))?;
+        self.end_message(start, true)
     }
 
     #[inline]
@@ -109,7 +105,10 @@ impl Reader<'_, '_> {
         if string.raw.is_empty() {
             return Ok(());
         }
-        let text = string.unescaped()?;
+        let Some(text) = string.unescaped_within(LONGEST_ID)? else {
+            self.delimited(number, INVALID_ID);
+            return Ok(());
+        };
         match unhex(&text) {
             Some((id, id_len)) if id_len == len => self.delimited(number, id.get(..len).unwrap_or(INVALID_ID)),
             // No text can be meant both ways: as many bytes make twice as many digits, but a third more in base64.
@@ -229,6 +228,23 @@ impl Reader<'_, '_> {
         }
         self.out.push(u8::try_from(value).unwrap_or(0));
     }
+}
+
+/// Appends text, with U+FFFD for what is no UTF-8; tells whether there was such.
+fn put_text(out: &mut Vec<u8>, text: &[u8], is_utf8: bool) -> bool {
+    if is_utf8 {
+        out.extend_from_slice(text);
+        return false;
+    }
+    let mut repaired = false;
+    for chunk in text.utf8_chunks() {
+        out.extend_from_slice(chunk.valid().as_bytes());
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+            repaired = true;
+        }
+    }
+    repaired
 }
 
 /// Returns the bytes of an id and how many they are: hexadecimal digits of either case, 16 or 32 of them.

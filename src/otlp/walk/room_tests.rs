@@ -8,7 +8,7 @@ use prost::Message as _;
 
 use super::tests::{around, check, refused, request, span, text, wrap};
 use crate::ids::Signal;
-use crate::otlp::batch::{BadData, Encoding, Limits, Room};
+use crate::otlp::batch::{BadData, Encoding, Limits, Room, Segment};
 use crate::otlp::transcode::Transcoder;
 
 /// Room that ends, and counts.
@@ -38,9 +38,19 @@ fn within(bytes: usize, body: &[u8]) -> Result<usize, BadData> {
     assert_eq!((segments.iter().map(|s| &s.lines).collect::<Vec<_>>(), &report), {
         (unbounded.0.iter().map(|s| &s.lines).collect(), &unbounded.1)
     });
-    let capacities: usize = segments.iter().map(|segment| segment.lines.capacity()).sum();
-    assert!(capacities <= room.taken, "{capacities} bytes of {} taken", room.taken);
+    let (last, closed) = segments.split_last().unwrap();
+    let held = last.lines.capacity() + closed.iter().map(Segment::held_bytes).sum::<usize>();
+    assert!(held <= room.taken, "{held} bytes of {} taken", room.taken);
     Ok(room.taken)
+}
+
+#[test]
+fn trace_ids_are_counted_beside_short_lines() {
+    let ids = |n: u64| Span { trace_id: [[9; 8], n.to_be_bytes()].concat(), span_id: vec![1; 8], ..Span::default() };
+    let spans: Vec<_> = (0..60_000).map(ids).collect();
+    within(usize::MAX, &request(&[&spans])).unwrap();
+    let segments = check(Limits::default(), &request(&[&spans])).0;
+    assert!(segments.len() > 2, "only closed segments are counted by then");
 }
 
 #[test]
