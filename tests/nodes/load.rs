@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use tokio::runtime::Builder;
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-use crate::command::PATIENCE;
+use crate::command::until;
 use crate::spans::{message, next_id, span};
 
 /// How long a client waits before it tries again: sooner than it was asked to, but not at once.
@@ -20,9 +20,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a connection may take to be made, and the answer to a single request.
 const TIMEOUT: Duration = Duration::from_mins(1);
-
-/// Between two looks at what was acknowledged.
-const PULSE: Duration = Duration::from_millis(50);
 
 /// After so many requests a client connects anew, and so perhaps to another pod.
 const REQUESTS_PER_CONNECTION: usize = 50;
@@ -108,19 +105,14 @@ impl Load {
     /// It takes as long as it takes: only where nothing at all is acknowledged for long it fails.
     #[track_caller]
     pub(crate) fn watch_until(&self, n: u64, mut look: impl FnMut()) {
-        let (mut seen, mut since) = (self.acknowledged(), Instant::now());
-        while seen < n {
-            look();
-            thread::sleep(PULSE);
-            let now = self.acknowledged();
-            if now > seen {
-                (seen, since) = (now, Instant::now());
-            }
-            let stalled = since.elapsed();
-            let (told, lost) = (self.told_to_retry(), self.unanswered());
-            assert!(
-                stalled < PATIENCE,
-                "{seen} of {n} acknowledged, {told} told to come back, {lost} without an answer"
+        while self.acknowledged() < n {
+            let (seen, told, lost) = (self.acknowledged(), self.told_to_retry(), self.unanswered());
+            until(
+                &format!("more than {seen} of {n} acknowledged ({told} told to come back, {lost} unanswered)"),
+                || {
+                    look();
+                    (self.acknowledged() > seen).then_some(())
+                },
             );
         }
     }
