@@ -126,6 +126,7 @@ fn exposed() -> BTreeSet<String> {
     drop(operator.errors.get_or_create(&ErrorLabel { error: "Forbidden" }));
     drop(operator.watch_errors.get_or_create(&KindLabel { kind: "Pod" }));
     operator.succeeded("shop", "checkout", 7);
+    operator.ready("shop", "checkout");
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
     let series = text.lines().filter(|line| !line.starts_with('#'));

@@ -24,6 +24,7 @@ use super::index::{Effects, Index, Source};
 use super::ledger::Ledger;
 use super::queue::Queue;
 use super::reconcile::visit;
+use super::status::Readiness;
 use super::watches::{self, Change, Changes};
 use crate::ids::CaptureId;
 use crate::installation::answer::is_forbidden;
@@ -218,7 +219,7 @@ impl Controller {
     }
 
     fn come_back(&mut self, outcome: Outcome) {
-        let Outcome { id, span, ledger, took, ended } = outcome;
+        let Outcome { id, span, ledger, readiness, took, ended } = outcome;
         let _within = span.enter();
         let now = self.context.clock.monotonic();
         self.metrics().visits.inc();
@@ -229,6 +230,7 @@ impl Controller {
             return;
         };
         self.ledgers.insert(id.clone(), ledger);
+        self.show(&id, readiness);
         match ended {
             Ok(ended) => {
                 self.backoff.forget(&uid);
@@ -239,6 +241,17 @@ impl Controller {
                 self.queue.done(&id, self.wait(ended).map(|wait| now + wait));
             }
             Err(error) => self.put_off(&id, &uid, &error, now),
+        }
+    }
+
+    /// Shows whether a capture takes the spans that it is to take; where nobody saw that, what was seen last stays.
+    fn show(&self, id: &CaptureId, readiness: Option<Readiness>) {
+        let (metrics, namespace, name) = (self.metrics(), id.namespace(), id.name());
+        match readiness {
+            Some(Readiness::Ready) => metrics.ready(namespace, name),
+            Some(Readiness::NotReady) => metrics.not_ready(namespace, name),
+            Some(Readiness::NotWanted) => metrics.not_wanted(namespace, name),
+            None => {}
         }
     }
 

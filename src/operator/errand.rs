@@ -8,6 +8,7 @@ use tracing::Span;
 use super::child::{ChildName, Seen};
 use super::error::VisitError;
 use super::ledger::Ledger;
+use super::status::Readiness;
 use crate::ids::CaptureId;
 
 /// What one visit is sent out with.
@@ -34,6 +35,8 @@ pub(super) struct Outcome {
     pub(super) span: Span,
     /// What has been applied; complete up to the point where the visit failed.
     pub(super) ledger: Ledger,
+    /// Whether the capture takes the spans that it is to take; `None` where the visit did not get to see that.
+    pub(super) readiness: Option<Readiness>,
     /// How long it took.
     pub(super) took: Duration,
     /// How it ended.

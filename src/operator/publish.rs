@@ -1,4 +1,4 @@
-//! Publishing the status: derived, written where that is worth a write, and told as events.
+//! Publishing a status: written where that is worth a write, and told as events.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
@@ -9,11 +9,11 @@ use serde_json::json;
 use super::belongs::FIELD_MANAGER;
 use super::error::{Retry, VisitError};
 use super::events::Announcer;
-use super::status::{Visit, derive, transitions, worth_publishing};
-use crate::api::{API_VERSION, TraceCapture};
+use super::status::{Visit, transitions, worth_publishing};
+use crate::api::{API_VERSION, TraceCapture, TraceCaptureStatus};
 use crate::ids::CaptureId;
 
-/// Derives the status of a visit and writes it where that is worth a write; then one event for each transition.
+/// Writes the status that was derived from a visit, where that is worth a write; then one event for each transition.
 ///
 /// # Errors
 /// [`VisitError::Api`].
@@ -24,10 +24,9 @@ pub(super) async fn publish(
     client: &Client,
     announcer: &Announcer,
     (id, meta): (&CaptureId, &ObjectMeta),
-    visit: &Visit<'_>,
+    (visit, status): (&Visit<'_>, &TraceCaptureStatus),
 ) -> Result<(), VisitError> {
-    let status = derive(visit);
-    if !worth_publishing(visit.previous, &status, visit.now) {
+    if !worth_publishing(visit.previous, status, visit.now) {
         return Ok(());
     }
     let body = json!({
@@ -44,7 +43,7 @@ pub(super) async fn publish(
     // Told after it is written: a visit that is repeated soon would tell it again otherwise. Where it cannot be
     // written at all, as on an object that only an older definition could let in, an event is all there is.
     if written.as_ref().err().is_none_or(|error| error.retry() == Retry::AfterChange) {
-        for transition in transitions(visit.previous, &status) {
+        for transition in transitions(visit.previous, status) {
             announcer.announce((id, meta), &transition).await;
         }
     }

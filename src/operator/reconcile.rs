@@ -27,7 +27,7 @@ use super::observe::Observer;
 use super::observed::Observed;
 use super::options::Options;
 use super::publish::publish;
-use super::status::{LinkNews, Refusal, Visit};
+use super::status::{LinkNews, Readiness, Refusal, Visit, derive, readiness};
 use super::status_link::Of;
 use super::subject::{Subject, read, unbuildable};
 use super::teardown::{self, End};
@@ -51,13 +51,14 @@ const AFTER_THE_END: Duration = Duration::from_secs(1);
 pub(super) async fn visit(context: Arc<Context>, errand: Errand) -> Outcome {
     let Errand { id, children, mut ledger, sharers, blind } = errand;
     let began = context.clock.monotonic();
-    let visit = Visiting { context: &context, id: &id, children: &children, sharers, blind };
+    let mut readiness = None;
+    let visit = Visiting { context: &context, id: &id, children: &children, sharers, blind, readiness: &mut readiness };
     let TraceContext { trace_id, span_id } = TraceContext::draw();
     let span = info_span!("visit", capture = %id, trace_id, span_id);
     let ended = timeout(VISIT_LIMIT, Box::pin(visit.run(&mut ledger).instrument(span.clone()))).await;
     let ended = ended.unwrap_or(Err(VisitError::TimedOut(VISIT_LIMIT)));
     let took = context.clock.monotonic().saturating_sub(began);
-    Outcome { id, span, ledger, took, ended }
+    Outcome { id, span, ledger, readiness, took, ended }
 }
 
 struct Visiting<'a> {
@@ -66,10 +67,11 @@ struct Visiting<'a> {
     children: &'a BTreeMap<ChildName, Seen>,
     sharers: Vec<CaptureId>,
     blind: Vec<String>,
+    readiness: &'a mut Option<Readiness>,
 }
 
 impl Visiting<'_> {
-    async fn run(self, ledger: &mut Ledger) -> Result<Ended, VisitError> {
+    async fn run(mut self, ledger: &mut Ledger) -> Result<Ended, VisitError> {
         let api: Api<DynamicObject> = Api::namespaced_with(
             self.context.client.clone(),
             self.id.namespace(),
@@ -82,6 +84,7 @@ impl Visiting<'_> {
         let subject = Subject::of(&object);
         // Whoever paused a capture wants nothing of it touched: its volume waits until it goes on.
         if object.metadata.deletion_timestamp.is_some() && !subject.holds_its_end() {
+            *self.readiness = Some(Readiness::NotWanted);
             return self.end(&object).await;
         }
         let capture = match read(object) {
@@ -116,6 +119,8 @@ impl Visiting<'_> {
         }
         let contest = match self.judge(ledger) {
             Side::GivesWay { to, is_news } => {
+                // Only the other one tells of it from now on.
+                *self.readiness = Some(Readiness::NotWanted);
                 if is_news {
                     warn!(capture = %self.id, installation = to, "another installation looks after this capture: it is left alone for a while");
                 }
@@ -144,7 +149,7 @@ impl Visiting<'_> {
     }
 
     /// Tells in the status that a capture may not be looked at; returns why.
-    async fn unseen(&self, subject: &Subject, error: VisitError) -> VisitError {
+    async fn unseen(&mut self, subject: &Subject, error: VisitError) -> VisitError {
         if !error.status().is_some_and(lacks_permission) {
             return error;
         }
@@ -256,8 +261,9 @@ impl Visiting<'_> {
         self.context.links.keep(&of).await
     }
 
+    /// Derives the status of a capture and publishes it.
     async fn publish(
-        &self,
+        &mut self,
         subject: &Subject,
         capture: Result<&ValidCapture, &Refusal>,
         observed: &Observed,
@@ -279,7 +285,9 @@ impl Visiting<'_> {
             is_ending: subject.meta.deletion_timestamp.is_some(),
             link,
         };
-        publish(client, announcer, (self.id, &subject.meta), &visit).await
+        let status = derive(&visit);
+        *self.readiness = Some(readiness(&visit, &status));
+        publish(client, announcer, (self.id, &subject.meta), (&visit, &status)).await
     }
 
     /// Goes on with the end of a capture that somebody deleted.

@@ -12,6 +12,7 @@ mod leaders;
 mod namespaces;
 mod nudge;
 mod permissions;
+mod readiness;
 mod refused;
 mod reports;
 mod site;

@@ -12,6 +12,7 @@ mod derive;
 mod figures;
 mod keeper;
 mod message;
+mod readiness;
 mod ready;
 mod receivers;
 mod round;
@@ -24,6 +25,7 @@ mod verdict;
 mod visit;
 
 pub use derive::derive;
+pub use readiness::{Readiness, readiness};
 pub use round::worth_publishing;
 pub use transitions::{Transition, transitions};
 pub use visit::{ApplyFailure, LinkNews, Refusal, Visit};

@@ -54,6 +54,8 @@ pub struct OperatorMetrics {
     pub captures: Gauge,
     /// When each capture was last visited with success, in Unix seconds.
     pub last_success: Family<CaptureLabels, Gauge<u64, AtomicU64>>,
+    /// Whether each capture that is to take spans takes them: 1 where its condition `Ready` is `True`, else 0.
+    pub capture_ready: Family<CaptureLabels, Gauge>,
     /// Failures of watches, by kind.
     pub watch_errors: Family<KindLabel, Counter>,
     /// Seconds since a watch brought something, by kind.
@@ -78,6 +80,7 @@ impl OperatorMetrics {
             active: Gauge::default(),
             captures: Gauge::default(),
             last_success: Family::default(),
+            capture_ready: Family::default(),
             watch_errors: Family::default(),
             watch_age: Family::default(),
             leader: Gauge::default(),
@@ -100,6 +103,11 @@ impl OperatorMetrics {
             "When a capture was last visited with success, in Unix time",
             Unit::Seconds,
             metrics.last_success.clone(),
+        );
+        operator.register(
+            "capture_ready",
+            "1 where a capture that is to take spans is Ready, 0 where it is not",
+            metrics.capture_ready.clone(),
         );
         operator.register("watch_errors", "Failures of watches", metrics.watch_errors.clone());
         operator.register_with_unit(
@@ -140,9 +148,25 @@ impl OperatorMetrics {
         self.last_success.get_or_create(&labels(namespace, name)).set(unix_seconds);
     }
 
+    /// Notes that a capture takes spans.
+    pub fn ready(&self, namespace: &str, name: &str) {
+        self.capture_ready.get_or_create(&labels(namespace, name)).set(1);
+    }
+
+    /// Notes that a capture is to take spans, and takes none as far as is known.
+    pub fn not_ready(&self, namespace: &str, name: &str) {
+        self.capture_ready.get_or_create(&labels(namespace, name)).set(0);
+    }
+
+    /// Notes that a capture is to take no spans: nobody is to be alarmed that it takes none.
+    pub fn not_wanted(&self, namespace: &str, name: &str) {
+        self.capture_ready.remove(&labels(namespace, name));
+    }
+
     /// Forgets a capture that is gone, so that there are never more labels than captures.
     pub fn forget(&self, namespace: &str, name: &str) {
         self.last_success.remove(&labels(namespace, name));
+        self.capture_ready.remove(&labels(namespace, name));
     }
 }
 
@@ -163,6 +187,8 @@ mod tests {
         metrics.refresh(Duration::from_secs(52));
         metrics.succeeded("shop", "checkout", 7);
         metrics.succeeded("shop", "gone", 7);
+        metrics.not_ready("shop", "checkout");
+        metrics.ready("shop", "gone");
         metrics.forget("shop", "gone");
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
@@ -170,6 +196,7 @@ mod tests {
             "tracecapture_operator_reconcile_errors_total{error=\"Forbidden\"} 1",
             "tracecapture_operator_watch_event_age_seconds{kind=\"Pod\"} 42",
             "tracecapture_operator_last_success_timestamp_seconds{namespace=\"shop\",name=\"checkout\"} 7",
+            "tracecapture_operator_capture_ready{namespace=\"shop\",name=\"checkout\"} 0",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }

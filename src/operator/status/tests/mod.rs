@@ -4,6 +4,7 @@ mod conditions;
 mod links;
 mod pods;
 mod publishing;
+mod readiness;
 mod volume;
 
 use serde_json::{Value, json};
@@ -85,13 +86,22 @@ impl World {
     }
 
     fn derive(&self) -> TraceCaptureStatus {
+        self.seen(derive)
+    }
+
+    fn readiness(&self) -> Readiness {
+        self.seen(|visit| readiness(visit, &derive(visit)))
+    }
+
+    /// What somebody makes of a visit.
+    fn seen<T>(&self, look: impl FnOnce(&Visit<'_>) -> T) -> T {
         let spec = &self.spec;
         let capture = parse(&format!(
             "{{apiVersion: tracecapture.dev/v1alpha1, kind: TraceCapture, spec: {spec}, metadata: {{name: checkout, \
              namespace: shop, generation: 3, creationTimestamp: '2026-11-21T10:00:00Z'}}}}"
         ))
         .unwrap();
-        derive(&Visit {
+        look(&Visit {
             namespace: "shop",
             name: "checkout",
             generation: Some(3),
