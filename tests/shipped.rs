@@ -107,6 +107,7 @@ fn exposed() -> BTreeSet<String> {
     drop(receive.requests.get_or_create(&AnswerLabels { transport: "grpc", answer: "Accepted" }));
     drop(receive.rejected_spans.get_or_create(&ReasonLabel { reason: "VolumeFull" }));
     let storage = StorageMetrics::register(&mut registry);
+    drop(storage.faults.get_or_create(&ReasonLabel { reason: "VolumeFull" }));
     for causes in [&storage.commit_failures, &storage.sealed, &storage.evicted, &storage.evicted_bytes] {
         drop(causes.get_or_create(&CauseLabel { cause: "size" }));
     }

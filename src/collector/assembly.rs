@@ -198,7 +198,7 @@ impl Collector {
         metrics.register(&mut registry);
         let draining = Draining::default();
         let vitals = Vitals { health, appender: writing, keeper: keeping, draining: draining.clone() };
-        let admin = serving::admin(vitals, registry);
+        let admin = serving::admin(vitals, sources.clone(), registry);
         // What a copied directory holds may have been sent from where it was.
         let is_new = is_new && sources.inventory.load().chunks.is_empty();
         let site = Site { place, duty, is_new };

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
-use super::health::Health;
+use super::health::{Health, StorageHealth};
+use super::queue::NotStored;
 use super::share::Share;
 use crate::api::State;
 use crate::api::report::{
@@ -18,7 +19,7 @@ use crate::archive::name::ChunkState;
 use crate::clock::Timestamp;
 use crate::ids::WriterId;
 use crate::settings::LiveSettings;
-use crate::telemetry::metrics::{ReceiveMetrics, StorageMetrics};
+use crate::telemetry::metrics::{ReasonLabel, ReceiveMetrics, StorageMetrics};
 
 /// Where the figures come from.
 #[derive(Clone)]
@@ -53,6 +54,17 @@ impl Sources {
     /// Tells whether the capture takes no spans.
     pub(super) fn is_stopped(&self) -> bool {
         self.settings.load().state == State::Stopped
+    }
+
+    /// Brings the gauges of the storage's health up to date, for somebody who is about to read them.
+    pub(super) fn refresh(&self) {
+        let health = self.health.storage();
+        // Nobody misses room where nothing is to be written.
+        let is_full = matches!(health, StorageHealth::Full { .. }) && !self.is_stopped();
+        let is_failed = matches!(health, StorageHealth::Failed { .. });
+        for (fault, holds) in [(NotStored::VolumeFull, is_full), (NotStored::StorageFailed, is_failed)] {
+            self.stored.faults.get_or_create(&ReasonLabel { reason: fault.reason() }).set(holds.into());
+        }
     }
 
     /// Returns the report as JSON.

@@ -25,12 +25,13 @@ pub(super) struct Site {
 }
 
 /// Returns what probes and scrapers are told.
-pub(super) fn admin(vitals: Vitals, registry: Registry) -> Admin {
+pub(super) fn admin(vitals: Vitals, sources: Sources, registry: Registry) -> Admin {
     let ready = vitals.clone();
     Admin {
         live: Arc::new(move || vitals.live()),
         ready: Arc::new(move || ready.ready()),
         render_metrics: Arc::new(move || {
+            sources.refresh();
             let mut text = String::new();
             // Writing to a string cannot fail.
             let _ = prometheus_client::encoding::text::encode(&mut text, &registry);

@@ -28,7 +28,7 @@ use crate::archive::sample::{recoverable, segment};
 use crate::clock::{ManualClock, Timestamp};
 use crate::ids::{CaptureId, Incarnation};
 use crate::settings::{CollectorSettings, Duty, LiveSettings};
-use crate::telemetry::metrics::{ReceiveMetrics, StorageMetrics};
+use crate::telemetry::metrics::{ReasonLabel, ReceiveMetrics, StorageMetrics};
 use crate::units::ByteSize;
 
 pub(super) const DATA: &str = "/data";
@@ -110,6 +110,13 @@ impl World {
             acknowledged,
             next_marker,
         }
+    }
+
+    /// Returns for which reasons scrapers are told now that the storage keeps spans away.
+    pub(super) fn faults(&self) -> Vec<&'static str> {
+        self.sources.refresh();
+        let holds = |reason: &&'static str| self.stored.faults.get_or_create(&ReasonLabel { reason }).get() == 1;
+        ["VolumeFull", "StorageFailed"].into_iter().filter(holds).collect()
     }
 
     /// Makes the thread of a writer that is not the keeper.

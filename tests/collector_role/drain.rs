@@ -6,7 +6,7 @@ use crate::client::{Client, next_id, request, wait_until};
 use crate::pod::{Pod, Site};
 use crate::support::output;
 
-/// The value of a metric without labels.
+/// The value of a metric, named with its labels where it has any.
 fn metric(pod: &Pod, name: &str) -> u64 {
     let (_, text) = pod.probe("/metrics");
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -53,8 +53,11 @@ fn a_volume_that_is_away_makes_a_pod_not_ready_and_no_restart() {
     fs::rename(site.data_dir(), &away).unwrap();
     wait_until("it is not ready", || pod.probe("/readyz").0 == 503);
     assert_eq!(pod.probe("/livez").0, 200);
+    let fault = "tracecapture_storage_fault{reason=\"StorageFailed\"}";
+    assert_eq!(metric(&pod, fault), 1);
     fs::rename(&away, site.data_dir()).unwrap();
     wait_until("it is ready again", || pod.probe("/readyz").0 == 200);
+    assert_eq!(metric(&pod, fault), 0);
     site.publish(2, "{state: Stopped}");
     wait_until("it is stopped", || pod.post_one().1.status == 503);
     assert_eq!((pod.probe("/readyz").0, pod.probe("/livez").0), (200, 200));

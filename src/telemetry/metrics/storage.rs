@@ -9,6 +9,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::ReasonLabel;
+
 /// Buckets of commit durations in seconds: from a local SSD to a network volume in trouble.
 const COMMIT_SECONDS: [f64; 12] = [0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.25, 1.0, 10.0];
 
@@ -63,6 +65,8 @@ pub struct StorageMetrics {
     pub limit_bytes: Size,
     /// Bytes that can still be written to the volume.
     pub free_bytes: Size,
+    /// 1 where the storage keeps spans away for this reason, else 0.
+    pub faults: Family<ReasonLabel, Gauge>,
 }
 
 impl StorageMetrics {
@@ -83,6 +87,7 @@ impl StorageMetrics {
             bytes: Family::default(),
             limit_bytes: Size::default(),
             free_bytes: Size::default(),
+            faults: Family::default(),
         };
         metrics.register_commits(registry);
         metrics.register_directory(registry);
@@ -125,6 +130,7 @@ impl StorageMetrics {
             Unit::Bytes,
             self.limit_bytes.clone(),
         );
+        registry.register("storage_fault", "1 where the storage keeps spans away for this reason", self.faults.clone());
         registry.register_with_unit(
             "volume_free",
             "Bytes that can still be written",

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::api::State;
 use crate::archive::fs::Dice;
 use crate::archive::name::ChunkState;
 use crate::collector::health::StorageHealth;
@@ -25,6 +26,28 @@ fn storage_that_failed_is_found_well_again_without_a_client() {
         world.idle(Duration::from_secs(1));
         assert_eq!(world.health.is_ok(), is_ok);
     }
+}
+
+#[test]
+fn a_fault_is_told_for_as_long_as_it_lasts_also_while_nothing_arrives() {
+    let mut world = World::new();
+    world.group().unwrap();
+    assert_eq!(world.faults(), [""; 0]);
+    world.fs.set_capacity(Some(world.used()));
+    assert!(world.group().is_err());
+    for _ in 0..3 {
+        world.idle(Duration::from_mins(1));
+        assert_eq!(world.faults(), ["VolumeFull"]);
+    }
+    world.set(|live| live.state = State::Stopped);
+    assert_eq!(world.faults(), [""; 0], "nobody misses the room");
+    world.set(|live| live.state = State::Running);
+    assert_eq!(world.faults(), ["VolumeFull"]);
+    world.fs.set_capacity(Some(4 << 20));
+    world.idle(Duration::from_secs(1));
+    assert_eq!(world.faults(), [""; 0]);
+    world.health.directory_failed("gone".to_owned());
+    assert_eq!(world.faults(), ["StorageFailed"]);
 }
 
 /// Where the keeper of a volume runs.
@@ -83,6 +106,7 @@ fn a_volume_smaller_than_one_chunk_is_a_ring() {
         let mut world = small_volume(capacity);
         let n_full = fill(&mut world, capacity / 150, KeeperAt::Here);
         assert_eq!(n_full, 0, "{capacity}: making room must not cost clients a request");
+        assert_eq!(world.faults(), [""; 0], "{capacity}: a ring is always full");
         let n_found = check_newest_are_there(&world);
         assert!(n_found * 3 > world.acknowledged.len() / 10, "{capacity}: {n_found} of {}", world.acknowledged.len());
         assert!(world.used() <= capacity && world.used() > capacity / 2, "{capacity}: {} used", world.used());
