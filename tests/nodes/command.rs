@@ -20,6 +20,9 @@ const HANGS: &str = "1200";
 /// Between two looks at what tells nobody when it changes.
 const PULSE: Duration = Duration::from_millis(300);
 
+/// Between two looks that start no program.
+const QUICK_PULSE: Duration = Duration::from_millis(20);
+
 /// Runs a program, and returns what it printed; the error is what it said.
 pub(crate) fn attempt<S: AsRef<OsStr>>(program: &str, args: &[S]) -> Result<String, String> {
     let bounded = ["--verbose", "--kill-after=10", HANGS, program];
@@ -68,14 +71,25 @@ pub(crate) fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
 
 /// As [`until`], with a time of its own.
 #[track_caller]
-pub(crate) fn within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn within<T>(patience: Duration, what: &str, look: impl FnMut() -> Option<T>) -> T {
+    poll((PULSE, patience), what, look)
+}
+
+/// As [`until`], for what is cheap to look at and changes fast.
+#[track_caller]
+pub(crate) fn closely_until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    poll((QUICK_PULSE, PATIENCE), what, look)
+}
+
+#[track_caller]
+fn poll<T>((pulse, patience): (Duration, Duration), what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + patience;
     loop {
         if let Some(seen) = look() {
             return seen;
         }
         assert!(Instant::now() < deadline, "not within {} s: {what}", patience.as_secs());
-        thread::sleep(PULSE);
+        thread::sleep(pulse);
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-use crate::command::until;
+use crate::command::closely_until;
 use crate::spans::{message, next_id, span};
 
 /// How long a client waits before it tries again: sooner than it was asked to, but not at once.
@@ -107,13 +107,11 @@ impl Load {
     pub(crate) fn watch_until(&self, n: u64, mut look: impl FnMut()) {
         while self.acknowledged() < n {
             let (seen, told, lost) = (self.acknowledged(), self.told_to_retry(), self.unanswered());
-            until(
-                &format!("more than {seen} of {n} acknowledged ({told} told to come back, {lost} unanswered)"),
-                || {
-                    look();
-                    (self.acknowledged() > seen).then_some(())
-                },
-            );
+            let what = format!("more than {seen} of {n} acknowledged ({told} told to come back, {lost} unanswered)");
+            closely_until(&what, || {
+                look();
+                (self.acknowledged() > seen).then_some(())
+            });
         }
     }
 
